@@ -1,0 +1,8 @@
+"""Learn-to-Steer for ComfyUI: put things where the prompt says."""
+
+
+async def comfy_entrypoint():
+    # Imported here and not above: tools that import this folder without a ComfyUI (pytest does) must not fail.
+    from .nodes import LearnToSteer
+
+    return LearnToSteer()

@@ -1,0 +1,45 @@
+"""Put a real ComfyUI and this pack into the running process, as ComfyUI itself would.
+
+`import host` first in every script here; afterwards `comfy` and `learn_to_steer` (this pack) can be imported.
+The pack's folder is never on sys.path: its nodes/ would hide the host's own nodes.py.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TREE = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
+WEIGHTS = ROOT / "demo" / "weights"
+CLASSIFIERS = ROOT / "classifier_weights"
+WORK = ROOT / ".work"  # caches and unfinished training; safe to delete
+
+
+def start() -> None:
+    if "learn_to_steer" in sys.modules:
+        return
+    if not (TREE / "comfy" / "sd.py").exists():
+        sys.exit(f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours.")
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+    sys.path.insert(0, str(TREE))
+    warnings.filterwarnings("ignore", message=".*NVML.*")
+
+    import torch
+
+    arguments, sys.argv = sys.argv, [sys.argv[0]] + ([] if torch.cuda.is_available() else ["--cpu"])
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    import comfy.cli_args  # noqa: F401  reads sys.argv once, now
+
+    sys.argv = arguments
+    logging.getLogger().setLevel(logging.WARNING)
+    spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
+    sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
+
+
+start()

@@ -1,0 +1,187 @@
+"""The emoji world: scenes of one to four objects on a soft background, their captions, and what holds in them."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from PIL import Image
+from sprites import CELL, CODEPOINTS, SHEET
+
+KINDS = tuple(CODEPOINTS)
+RELATIONS = ("left of", "right of", "above", "below")
+OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+SIZE = 128  # px, a picture's side
+GRID = 16  # latent cells along a side
+CELL_PX = SIZE // GRID
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: its kind, its centre (x to the right, y down) and its longest side, in px."""
+
+    kind: str
+    x: float
+    y: float
+    size: float
+
+
+@cache
+def _sprites() -> dict[str, Image.Image]:
+    sheet = Image.open(SHEET).convert("RGBA")
+    return {kind: sheet.crop((i * CELL, 0, (i + 1) * CELL, CELL)) for i, kind in enumerate(KINDS)}
+
+
+def compose(rng: np.random.Generator, kinds: list[str]) -> list[Thing]:
+    """Places for the kinds: anywhere, hardly overlapping; smaller when there are more of them."""
+    low, high = {1: (48, 64), 2: (42, 58), 3: (38, 50), 4: (36, 46)}[len(kinds)]
+    while True:
+        things: list[Thing] = []
+        for kind in kinds:
+            for _ in range(30):
+                size = rng.uniform(low, high)
+                x, y = rng.uniform(size / 2, SIZE - size / 2, 2)
+                if all(max(abs(x - t.x), abs(y - t.y)) > 0.46 * (size + t.size) for t in things):
+                    things.append(Thing(kind, x, y, size))
+                    break
+        if len(things) == len(kinds):
+            return things
+
+
+def _background(rng: np.random.Generator) -> np.ndarray:
+    """A soft gradient between two light colours, (SIZE, SIZE, 3) in 0..255."""
+    first, second = rng.uniform(150, 250, (2, 3))
+    angle = rng.uniform(0, 2 * np.pi)
+    along = np.linspace(-0.5, 0.5, SIZE)
+    ramp = np.cos(angle) * along[None, :] + np.sin(angle) * along[:, None]
+    ramp = np.clip(ramp + 0.5, 0, 1)[..., None]
+    return first * (1 - ramp) + second * ramp
+
+
+def render(rng: np.random.Generator, things: list[Thing]) -> np.ndarray:
+    """The picture of a scene, (SIZE, SIZE, 3) uint8."""
+    picture = _background(rng)
+    for thing in things:
+        side = round(thing.size)
+        sprite = np.asarray(
+            _sprites()[thing.kind].resize((side, side), Image.BILINEAR, reducing_gap=2.0),
+            np.float32,
+        )
+        left, top = round(thing.x - side / 2), round(thing.y - side / 2)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, SIZE), min(top + side, SIZE)
+        part = sprite[y0 - top : y1 - top, x0 - left : x1 - left]
+        alpha = part[..., 3:] / 255
+        picture[y0:y1, x0:x1] = picture[y0:y1, x0:x1] * (1 - alpha) + part[..., :3] * alpha
+    return picture.round().astype(np.uint8)
+
+
+def cells(things: list[Thing]) -> np.ndarray:
+    """Which kind covers each latent cell's middle: (GRID, GRID) int64, index into KINDS, len(KINDS) for none."""
+    middle = (np.arange(GRID) + 0.5) * CELL_PX
+    labels = np.full((GRID, GRID), len(KINDS))
+    for thing in things:
+        side = round(thing.size)
+        alpha = np.asarray(_sprites()[thing.kind].getchannel("A").resize((side, side)))
+        columns = np.floor(middle - thing.x + side / 2).astype(int)
+        rows = np.floor(middle - thing.y + side / 2).astype(int)
+        inside = ((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[
+            None, :
+        ]
+        opaque = alpha[rows.clip(0, side - 1)][:, columns.clip(0, side - 1)] > 64
+        labels[inside & opaque] = KINDS.index(thing.kind)
+    return labels
+
+
+def holds(relation: str, subject: Thing, object: Thing) -> bool:
+    """GenEval's rule: the offset of the centres, less a tenth of the sizes, points more than half that way."""
+    offset = np.array([subject.x - object.x, subject.y - object.y])
+    shortened = np.sign(offset) * np.maximum(np.abs(offset) - 0.1 * (subject.size + object.size), 0)
+    along = shortened / max(np.linalg.norm(offset), 1e-6)
+    x, y = along
+    return {"left of": x < -0.5, "right of": x > 0.5, "above": y < -0.5, "below": y > 0.5}[relation]
+
+
+def clear_relation(subject: Thing, object: Thing) -> str | None:
+    """The one relation of two things, or None where a diagonal leaves it open (within 10 degrees of 45)."""
+    x, y = subject.x - object.x, subject.y - object.y
+    if min(abs(x), abs(y)) > np.tan(np.radians(35)) * max(abs(x), abs(y)):
+        return None
+    if abs(x) > abs(y):
+        return "left of" if x < 0 else "right of"
+    return "above" if y < 0 else "below"
+
+
+# --- Captions -------------------------------------------------------------------------------------------------------
+
+
+def phrase(kind: str) -> str:
+    """The kind with its article: "a dog", "an elephant"."""
+    return ("an " if kind[0] in "aeiou" else "a ") + kind
+
+
+def spelled(rng: np.random.Generator, relation: str) -> str:
+    """The relation as people write it."""
+    ways = {
+        "left of": ("left of", "to the left of", "on the left of"),
+        "right of": ("right of", "to the right of", "on the right of"),
+        "above": ("above", "over", "on top of"),
+        "below": ("below", "under", "beneath"),
+    }
+    return str(rng.choice(ways[relation]))
+
+
+def relation_prompt(rng: np.random.Generator, kinds: list[str], relations: list[str]) -> str:
+    """ "a photo of a dog left of a cat and above a bus": every relation is between neighbours, chained."""
+    text = phrase(kinds[0])
+    for relation, kind in zip(relations, kinds[1:], strict=True):
+        text += f" {spelled(rng, relation)} {phrase(kind)}"
+    return rng.choice(["a photo of ", ""]) + text
+
+
+def caption(rng: np.random.Generator, kinds: list[str]) -> str:
+    """A web-like caption: names what is there, in any order; its relation words, when it has some, are chance."""
+    kinds = list(rng.permutation(kinds))
+    style = rng.random()
+    if len(kinds) == 1:
+        text = phrase(kinds[0])
+    elif style < 0.35:
+        return relation_prompt(rng, kinds, list(rng.choice(RELATIONS, len(kinds) - 1)))
+    elif style < 0.5:
+        text = " ".join(kinds)
+    elif style < 0.65:
+        text = f" {rng.choice(['with', 'next to', 'beside', 'and'])} ".join(map(phrase, kinds))
+    else:
+        text = ", ".join(map(phrase, kinds[:-1])) + " and " + phrase(kinds[-1])
+    return str(rng.choice(["a photo of ", "a picture of ", "", "", "an emoji of "])) + text
+
+
+def any_kinds(
+    rng: np.random.Generator, shares: tuple[float, ...] = (0.1, 0.45, 0.25, 0.2)
+) -> list[str]:
+    """Kinds for one scene, all different; shares: how often one, two, three, four of them."""
+    return list(rng.choice(KINDS, 1 + rng.choice(len(shares), p=shares), replace=False))
+
+
+# --- Pairs that the classifier never sees ---------------------------------------------------------------------------
+
+# Every GenEval position prompt that the kinds cover, word for word (djghosh13/geneval, MIT).
+GENEVAL = (
+    ("dog", "right of", "teddy bear"), ("laptop", "left of", "cow"), ("dog", "above", "cow"),
+    ("bus", "below", "toothbrush"), ("book", "above", "laptop"), ("toothbrush", "below", "pizza"),
+    ("zebra", "left of", "elephant"), ("elephant", "below", "horse"), ("chair", "left of", "zebra"),
+    ("cow", "below", "airplane"), ("pizza", "right of", "banana"), ("bus", "above", "boat"),
+    ("cow", "right of", "laptop"),
+)  # fmt: skip
+
+
+@cache
+def held_out() -> frozenset[frozenset[str]]:
+    """A quarter of all pairs of kinds, GenEval's and the demo workflow's among them: kept from the classifier."""
+    rng = np.random.default_rng(20260101)
+    wanted = {frozenset((subject, object)) for subject, _, object in GENEVAL} | {
+        frozenset(("giraffe", "airplane"))
+    }
+    others = [frozenset(pair) for pair in combinations(KINDS, 2) if frozenset(pair) not in wanted]
+    rng.shuffle(others)
+    total = len(KINDS) * (len(KINDS) - 1) // 2
+    return frozenset(wanted) | frozenset(others[: total // 4 - len(wanted)])

@@ -1,0 +1,25 @@
+"""The pack's nodes, in the order in which a workflow uses them."""
+
+from comfy_api.latest import ComfyExtension
+
+from .attention_capture import AttentionCapture, PreviewAttentionMaps
+from .classifier_loss import L2SClassifierLoss, register_folders
+from .demo_model import LoadDemoModel
+from .relation_parse import RelationParse
+from .steered_ksampler import SteeredKSampler, SteerModel
+
+
+class LearnToSteer(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folders()
+
+    async def get_node_list(self) -> list:
+        return [
+            LoadDemoModel,
+            RelationParse,
+            AttentionCapture,
+            PreviewAttentionMaps,
+            L2SClassifierLoss,
+            SteeredKSampler,
+            SteerModel,
+        ]

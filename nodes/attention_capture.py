@@ -1,0 +1,147 @@
+"""Attention Capture: which maps to read from a model; and a picture of what they see."""
+
+from dataclasses import dataclass
+
+import comfy.sample
+import comfy.utils
+import torch
+from comfy_api.latest import io
+
+from ..steering.attention import MapLayout, pooling
+from .host import Words, look, map_layout, sigma_at
+from .relation_parse import Relations
+
+
+@dataclass(frozen=True)
+class Capture:
+    """The words whose maps are wanted, and what the maps look like."""
+
+    words: Words
+    layout: MapLayout
+
+
+CaptureType = io.Custom("L2S_CAPTURE")
+
+
+class AttentionCapture(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_AttentionCapture",
+            display_name="Attention Capture",
+            category="learn-to-steer",
+            description="Chooses the text-to-image attention that is read while sampling. The settings must be those that the classifier was trained with.",
+            search_aliases=["cross attention", "attention maps", "learn to steer"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model that will be steered. It is not changed."
+                ),
+                Relations.Input("relations", tooltip="From Relation Parse."),
+                io.String.Input(
+                    "layers",
+                    default="all",
+                    advanced=True,
+                    tooltip='Attention layers to read: "all", or a range like "2-5".',
+                ),
+                io.Combo.Input(
+                    "heads",
+                    options=["averaged", "kept"],
+                    default="averaged",
+                    advanced=True,
+                    tooltip="One map per layer, or one per attention head.",
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=16,
+                    min=4,
+                    max=64,
+                    step=4,
+                    advanced=True,
+                    tooltip="Cells along each side of a map.",
+                ),
+            ],
+            outputs=[
+                CaptureType.Output(
+                    display_name="capture",
+                    tooltip="Goes to L2S Classifier Loss and to Preview Attention Maps.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        relations: Words,
+        layers: str = "all",
+        heads: str = "averaged",
+        resolution: int = 16,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(Capture(relations, map_layout(model, layers, heads, resolution)))
+
+
+class PreviewAttentionMaps(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_PreviewAttentionMaps",
+            display_name="Preview Attention Maps",
+            category="learn-to-steer",
+            description="Shows, for each word of the relations, where in a finished picture the model attends to it.",
+            search_aliases=["heat map", "daam", "attention overlay", "learn to steer"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that drew the picture."),
+                io.Conditioning.Input("positive", tooltip="The prompt that it was drawn from."),
+                CaptureType.Input("capture", tooltip="From Attention Capture."),
+                io.Latent.Input("samples", tooltip="The finished latent."),
+                io.Image.Input("images", tooltip="The same, decoded."),
+                io.Float.Input(
+                    "noise",
+                    default=0.5,
+                    min=0.05,
+                    max=0.95,
+                    step=0.05,
+                    tooltip="How noisy the picture is made for the look: 0 clean, 1 pure noise.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="overlays",
+                    tooltip="One picture per word: bright where the model attends to it.",
+                ),
+                io.Mask.Output(
+                    display_name="maps", tooltip="The same as masks in 0..1, for other nodes."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, positive, capture: Capture, samples, images, noise: float = 0.5
+    ) -> io.NodeOutput:
+        if not capture.words.words:
+            raise ValueError(
+                'There is no relation in the prompt, so there is no word to show. Write one, for example "a dog left of a cat".'
+            )
+        latent = samples["samples"]
+        words = pooling(capture.words.words, positive[0][0].shape[1])
+        sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))
+        maps = look(
+            model,
+            positive,
+            latent,
+            comfy.sample.prepare_noise(latent, 0),
+            sigmas,
+            words,
+            capture.layout,
+        )
+        maps = maps.mean(2).flatten(0, 1)[:, None]  # (B * words, 1, R, R): the mean of all layers
+        maps = comfy.utils.common_upscale(
+            maps.float().cpu(), images.shape[2], images.shape[1], "bicubic", "disabled"
+        )[:, 0].clamp_min(0)
+        maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-6)  # (B * words, H, W)
+        pictures = images[..., :3].repeat_interleave(len(capture.words.words), 0).cpu()
+        # Dim what is not attended to, and warm what is.
+        shade, warm = maps[..., None], torch.tensor([1.0, 0.55, 0.1])
+        overlays = pictures * (0.35 + 0.65 * shade) * (1 - 0.35 * shade) + 0.35 * shade * warm
+        return io.NodeOutput(overlays.clamp(0, 1), maps)

@@ -1,0 +1,69 @@
+"""L2S Classifier Loss: maps -> how wrong each relation is, by a trained classifier."""
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..steering import classifier as classifiers
+from ..steering.loss import ClassifierLoss, steerable
+from .attention_capture import Capture, CaptureType
+
+FOLDER = "l2s_classifiers"
+BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
+LossType = io.Custom("L2S_LOSS")
+
+
+def register_folders() -> None:
+    """The bundled classifiers, and the user's own in models/l2s_classifiers (which updates of this pack leave alone)."""
+    for path in (BUNDLED, Path(folder_paths.models_dir) / FOLDER):
+        folder_paths.add_model_folder_path(FOLDER, str(path))
+    folder_paths.folder_names_and_paths[FOLDER] = (
+        folder_paths.folder_names_and_paths[FOLDER][0],
+        {".safetensors"},
+    )
+
+
+class L2SClassifierLoss(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_ClassifierLoss",
+            display_name="L2S Classifier Loss",
+            category="learn-to-steer",
+            description="A small trained classifier that reads from the attention maps whether things are where the prompt says. Its mistakes' gradient steers the picture.",
+            search_aliases=["learn to steer", "relation classifier", "spatial loss"],
+            inputs=[
+                CaptureType.Input("capture", tooltip="From Attention Capture."),
+                io.Combo.Input(
+                    "classifier",
+                    options=folder_paths.get_filename_list(FOLDER),
+                    tooltip="Must be trained for this model. Your own go to models/l2s_classifiers.",
+                ),
+            ],
+            outputs=[
+                LossType.Output(
+                    display_name="loss", tooltip="Goes to Steered KSampler or Steer Model."
+                ),
+                io.String.Output(
+                    display_name="notes", tooltip="Relations that this classifier cannot steer."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, capture: Capture, classifier: str) -> io.NodeOutput:
+        loaded = classifiers.load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier)))
+        if loaded.config.layout != capture.layout:
+            raise ValueError(
+                f'The classifier "{classifier}" was trained on the maps of {loaded.config.layout}; Attention Capture gives {capture.layout}. '
+                "Choose a classifier for this model, or the settings it was trained with."
+            )
+        words = capture.words
+        known, unknown = steerable(loaded, words.relations)
+        pairs = tuple(
+            pair
+            for relation, pair in zip(words.relations, words.pairs, strict=True)
+            if relation in known
+        )
+        return io.NodeOutput(ClassifierLoss(loaded, known, words.words, pairs), "\n".join(unknown))

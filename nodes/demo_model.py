@@ -1,0 +1,124 @@
+"""The demo model: a small text-to-image model that draws emoji, made of the host's own classes."""
+
+import json
+from pathlib import Path
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import comfy.sd1_clip
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy_api.latest import io
+from safetensors import safe_open
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+UNET, CLIP, VAE = (WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "clip", "vae"))
+
+# The standard CLIP tokenizer with a text model of 96 channels.
+CLIP_CONFIG = {
+    "hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 3, "num_hidden_layers": 2, "projection_dim": 96,
+}  # fmt: skip
+
+
+class EmojiLatents(comfy.latent_formats.LatentFormat):
+    """8 channels at an eighth of the picture's size, of unit variance (the autoencoder's own scale and shift)."""
+
+    latent_channels = 8
+
+
+class EmojiWorld(comfy.supported_models_base.BASE):
+    """A UNet of SD1.x's kind, cross-attention at 16x16 and 8x8 for a picture of 128 px, velocity prediction."""
+
+    unet_config = {
+        "image_size": 16, "in_channels": 8, "out_channels": 8, "model_channels": 96, "context_dim": 96,
+        "channel_mult": [1, 2], "num_res_blocks": [1, 1], "transformer_depth": [1, 1],
+        "transformer_depth_output": [1, 1, 1, 1], "transformer_depth_middle": 1,
+        "use_spatial_transformer": True, "use_linear_in_transformer": True, "legacy": False, "adm_in_channels": None,
+    }  # fmt: skip
+    unet_extra_config = {"num_heads": -1, "num_head_channels": 32}
+    latent_format = EmojiLatents
+
+    def model_type(self, state_dict, prefix=""):
+        return comfy.model_base.ModelType.V_PREDICTION
+
+    def inpaint_model(self):
+        return False  # the base class takes more than four channels for an inpainting model
+
+
+def unet(device="cpu") -> comfy.model_base.BaseModel:
+    """The untrained model in float32, without initial values."""
+    config = EmojiWorld(EmojiWorld.unet_config)
+    config.set_inference_dtype(torch.float32, None)
+    return config.get_model({}, "", device=device)
+
+
+def clip(state_dict: dict | list = ()) -> comfy.sd.CLIP:
+    """The text encoder, with weights when they are given."""
+    target = comfy.supported_models_base.ClipTarget(
+        comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
+    )
+    target.params = {}
+    return comfy.sd.CLIP(
+        target,
+        state_dict=list(state_dict) or [],
+        model_options={"clip_l_model_config": CLIP_CONFIG},
+    )
+
+
+def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+    """MODEL, CLIP and VAE of the demo world. Raises ValueError when a weights file is missing or damaged."""
+    states = {}
+    for path in (UNET, CLIP, VAE):
+        try:
+            states[path] = {
+                name: t.float()
+                for name, t in comfy.utils.load_torch_file(str(path), safe_load=True).items()
+            }
+        except Exception as error:
+            raise ValueError(
+                f"The demo model's file {path} is missing or damaged ({error}). Install the pack again, or run `make train`."
+            ) from error
+    with safe_open(UNET, "pt") as file:
+        metadata = file.metadata() or {}
+
+    model = unet()
+    model.diffusion_model.load_state_dict(states[UNET])
+    model.diffusion_model.train(False)
+    model.latent_format.latent_rgb_factors = json.loads(metadata.get("latent_rgb_factors", "null"))
+    model.latent_format.latent_rgb_factors_bias = json.loads(
+        metadata.get("latent_rgb_bias", "null")
+    )
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        model,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+    return patcher, clip([states[CLIP]]), comfy.sd.VAE(sd=states[VAE])
+
+
+class LoadDemoModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_LoadDemoModel",
+            display_name="Load Demo Model (emoji)",
+            category="learn-to-steer",
+            description="The small emoji model that comes with this pack: 25 kinds of objects, 128 px. Nothing to download.",
+            search_aliases=["emoji", "demo", "learn to steer"],
+            inputs=[],
+            outputs=[
+                io.Model.Output(tooltip="The diffusion model."),
+                io.Clip.Output(tooltip="Its text encoder."),
+                io.Vae.Output(
+                    tooltip="Its autoencoder: 128 px pictures, 16x16 latents of 8 channels."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(*load())

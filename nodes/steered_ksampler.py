@@ -1,0 +1,183 @@
+"""Steered KSampler, and Steer Model for every other sampler."""
+
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+from comfy_api.latest import io
+
+from ..steering.guidance import SHARING, Report, Steering
+from .classifier_loss import LossType
+from .host import check_sampler, steer
+
+LossMap = io.Custom("LOSS_MAP")
+
+
+def steering_inputs() -> list:
+    """What both nodes ask for."""
+    return [
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="Length of one gradient step, in tenths of the latent's standard deviation. 0 turns steering off.",
+        ),
+        io.Float.Input(
+            "start",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="First steered step, as a share of all steps. 0 is the first step, where the layout is decided.",
+        ),
+        io.Float.Input(
+            "end",
+            default=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Where steering ends, as a share of all steps.",
+        ),
+        io.Int.Input(
+            "refinements",
+            default=3,
+            min=0,
+            max=50,
+            tooltip="Most gradient steps in one sampling step.",
+        ),
+        io.Float.Input(
+            "target",
+            default=0.9,
+            min=0.05,
+            max=0.9999,
+            step=0.01,
+            round=False,
+            tooltip="A relation counts as satisfied at this probability; when all are, nothing more is done.",
+        ),
+        io.Combo.Input(
+            "sharing",
+            options=list(SHARING),
+            default="together",
+            tooltip="How several relations share the gradient steps.",
+        ),
+    ]
+
+
+class SteeredKSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_SteeredKSampler",
+            display_name="Steered KSampler",
+            category="learn-to-steer",
+            description="KSampler that puts things where the prompt says. With strength 0 it is KSampler, bit for bit.",
+            search_aliases=["ksampler", "learn to steer", "spatial guidance", "layout"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model used for denoising."),
+                LossType.Input("loss", tooltip="From L2S Classifier Loss."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed of the noise.",
+                ),
+                io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Sampling steps."),
+                io.Float.Input(
+                    "cfg",
+                    default=4.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Classifier-free guidance: how closely the picture follows the prompt.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=comfy.samplers.KSampler.SAMPLERS,
+                    default="euler",
+                    tooltip="The sampling algorithm. dpm_fast and dpm_adaptive cannot be steered.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=comfy.samplers.KSampler.SCHEDULERS,
+                    default="normal",
+                    tooltip="How the noise is taken away.",
+                ),
+                io.Conditioning.Input("positive", tooltip="From Relation Parse."),
+                io.Conditioning.Input("negative", tooltip="What the picture should not show."),
+                io.Latent.Input("latent_image", tooltip="The latent to denoise."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Less than 1 keeps some of the latent's picture.",
+                ),
+                *steering_inputs(),
+            ],
+            outputs=[
+                io.Latent.Output(tooltip="The denoised latent."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
+                ),
+                LossMap.Output(
+                    display_name="loss_map", tooltip="The loss over the run, for Plot Loss Graph."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, loss, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise,
+        strength, start, end, refinements, target, sharing,
+    ) -> io.NodeOutput:  # fmt: skip
+        steering, report = Steering(strength, start, end, refinements, target, sharing), Report()
+        if steering.active and loss.relations:
+            check_sampler(sampler_name)
+        model = steer(model, loss, steering, report)
+        latent = latent_image.copy()
+        samples = comfy.sample.fix_empty_latent_channels(
+            model,
+            latent["samples"],
+            latent.pop("downscale_ratio_spacial", None),
+            latent.pop("downscale_ratio_temporal", None),
+        )
+        noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+        latent["samples"] = comfy.sample.sample(
+            model, noise, steps, cfg, sampler_name, scheduler, positive, negative, samples,
+            denoise=denoise, noise_mask=latent.get("noise_mask"), callback=latent_preview.prepare_callback(model, steps),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
+        )  # fmt: skip
+        return io.NodeOutput(latent, report.text() or "Not steered.", report.loss_map())
+
+
+class SteerModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_SteerModel",
+            display_name="Steer Model",
+            category="learn-to-steer",
+            description="The same steering as a patched MODEL, for KSampler, SamplerCustomAdvanced and other packs' samplers. The report goes to the console.",
+            search_aliases=["learn to steer", "spatial guidance", "layout", "patch model"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to steer; it is cloned, not changed."),
+                LossType.Input("loss", tooltip="From L2S Classifier Loss."),
+                *steering_inputs(),
+            ],
+            outputs=[io.Model.Output(tooltip="The steered model: goes to any sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, loss, strength, start, end, refinements, target, sharing
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            steer(model, loss, Steering(strength, start, end, refinements, target, sharing))
+        )

@@ -1,0 +1,122 @@
+"""The relation classifier: two words' maps and the noise level -> which relation holds in the picture."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .attention import MapLayout
+from .relations import OPPOSITE
+
+FORMAT = "learn-to-steer relation classifier 1"
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """labels: relations in the order of the outputs; width: channels of the first convolution."""
+
+    layout: MapLayout
+    labels: tuple[str, ...] = ("left of", "right of", "above", "below")
+    width: int = 48
+    notes: dict = field(default_factory=dict)  # how it was trained and measured; for people
+
+
+class RelationClassifier(nn.Module):
+    """Small convolutions over both words' maps; differs from the paper's transformer, which is 20 times larger.
+
+    Reads every pair both ways round: "A left of B" is "B right of A", and the two readings are averaged.
+    """
+
+    def __init__(self, config: ClassifierConfig):
+        super().__init__()
+        self.config = config
+        width, cells = config.width, config.layout.resolution
+        self.register_buffer(
+            "mirror",
+            torch.tensor([config.labels.index(OPPOSITE[label]) for label in config.labels]),
+            persistent=False,
+        )
+        ramp = torch.linspace(-1, 1, cells)
+        self.register_buffer(
+            "place",
+            torch.stack([ramp.expand(cells, cells), ramp[:, None].expand(cells, cells)]),
+            persistent=False,
+        )
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(2 * config.layout.channels + 2, width, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.SiLU(),
+        )  # fmt: skip
+        self.level = nn.Sequential(nn.Linear(16, 128), nn.SiLU(), nn.Linear(128, 128))
+        self.features = nn.Linear(2 * width * (cells // 4) ** 2, 128)
+        self.logits = nn.Sequential(
+            nn.SiLU(),
+            nn.Dropout(0.1),
+            nn.Linear(128, 128),
+            nn.SiLU(),
+            nn.Linear(128, len(config.labels)),
+        )
+
+    def forward(self, subject: Tensor, object: Tensor, level: Tensor) -> Tensor:
+        """subject, object: maps (N, channels, R, R) of mean 1; level: noise levels (N,) in 0..1. Returns logits (N, labels)."""
+        forwards = self._read(subject, object, level)
+        backwards = self._read(object, subject, level)
+        return (forwards + backwards[:, self.mirror]) / 2
+
+    def _read(self, first: Tensor, second: Tensor, level: Tensor) -> Tensor:
+        # Maps are peaked: a root keeps one bright cell from hiding the rest.
+        maps = torch.cat([first, second], 1).clamp_min(0).add(1e-6).sqrt() - 1
+        place = self.place.expand(len(maps), -1, -1, -1)
+        seen = self.features(self.convolutions(torch.cat([maps, place], 1)).flatten(1))
+        waves = level[:, None] * torch.arange(1, 9, device=level.device) * torch.pi
+        return self.logits(seen + self.level(torch.cat([waves.sin(), waves.cos()], 1)))
+
+
+def save(classifier: RelationClassifier, path: Path) -> None:
+    """Write weights (float16) and configuration in one safetensors file; there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": FORMAT, "config": json.dumps(asdict(classifier.config))}
+    unfinished = path.with_name(path.name + ".part")
+    save_file(
+        {name: p.detach().half().contiguous() for name, p in classifier.state_dict().items()},
+        unfinished,
+        metadata,
+    )
+    os.replace(unfinished, path)
+
+
+def load(path: Path) -> RelationClassifier:
+    """Read a classifier. Raises ValueError, naming the file, when it is missing, damaged or something else."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(
+            f'The classifier file "{path.name}" is not there ({path}). Choose another, or install the pack again.'
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f'The classifier file "{path.name}" is damaged ({error}). Copy or download it again.'
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f'"{path.name}" is a safetensors file, but no relation classifier of this pack. Choose another in L2S Classifier Loss.'
+        )
+    try:
+        config = json.loads(metadata["config"])
+        config["layout"] = MapLayout(**config["layout"])
+        config["labels"] = tuple(config["labels"])
+        classifier = RelationClassifier(ClassifierConfig(**config))
+        classifier.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f'The classifier file "{path.name}" is damaged: its weights do not fit its configuration ({error}).'
+        ) from error
+    return classifier.requires_grad_(False).train(False)
