@@ -19,7 +19,7 @@ WORK = ROOT / ".work"  # caches and unfinished training; safe to delete
 
 
 def start() -> None:
-    if "learn_to_steer" in sys.modules:
+    if "comfy" in sys.modules:
         return
     if not (TREE / "comfy" / "sd.py").exists():
         sys.exit(f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours.")
@@ -37,9 +37,10 @@ def start() -> None:
 
     sys.argv = arguments
     logging.getLogger().setLevel(logging.WARNING)
-    spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
-    sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pack)
+    if "learn_to_steer" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
+        sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(pack)
 
 
 start()

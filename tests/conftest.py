@@ -1,26 +1,14 @@
-"""Loads the pack under a fixed name, with a real ComfyUI when one is set up."""
+"""Loads the pack as ComfyUI does, by its path, but under a fixed name. Tests of the core need no ComfyUI."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:] = [
-    entry for entry in sys.path if Path(entry or ".").resolve() != ROOT
-]  # our nodes/ would hide the host's
+# Our nodes/ would hide the host's own nodes.py.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 sys.path.insert(0, str(ROOT / "demo"))
 
-import host  # noqa: E402,F401  puts `comfy` and `learn_to_steer` in place
-
-
-@pytest.fixture(autouse=True)
-def as_the_host_runs_it(request):
-    """The host runs every node under inference mode; so do the tests in tests/host."""
-    if "/tests/host/" not in str(request.path):
-        yield
-        return
-    import torch
-
-    with torch.inference_mode():
-        yield
+spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
+sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)

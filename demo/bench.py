@@ -1,0 +1,208 @@
+"""Plain against steered, with figures.
+
+    python demo/bench.py --prompts 200 100 50 --seed 1
+
+draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
+saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, and steered by the
+control classifier, in turns, through ComfyUI's sampling; and lets the detector judge. Writes bench/results.json and
+bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier knows, and writes nothing.
+"""
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict
+
+import host
+
+import numpy as np
+import torch
+from detector import accuracy, find
+from learn_to_steer.nodes import demo_model
+from learn_to_steer.nodes import host as pack
+from learn_to_steer.steering import classifier as classifiers
+from learn_to_steer.steering.guidance import Report, Steering
+from learn_to_steer.steering.loss import ClassifierLoss
+from learn_to_steer.steering.relations import parse
+from scenes import GENEVAL, KINDS, RELATIONS, held_out, holds, phrase, relation_prompt
+from training import write
+
+TASKS = ("one relation", "two relations", "three relations")
+METHODS = {
+    "plain": None,
+    "steered": "emoji_world",
+    "steered, true prompts only": "emoji_world_true_prompts",
+}
+STEPS, CFG, SAMPLER, SCHEDULER = 25, 4.0, "euler", "normal"
+RESULTS = host.ROOT / "bench"
+
+
+def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[str], list[str]]]:
+    """(text, kinds, relations between neighbours); every pair of neighbours is held out, or none is when tuning."""
+    rng = np.random.default_rng([seed, TASKS.index(task), tuning])
+    drawn = []
+    if task == "one relation" and not tuning:
+        drawn = [
+            (f"a photo of {phrase(a)} {r} {phrase(b)}", [a, b], [r]) for a, r, b in GENEVAL[:n]
+        ]
+    while len(drawn) < n:
+        kinds = list(map(str, rng.choice(KINDS, TASKS.index(task) + 2, replace=False)))
+        known = [frozenset(pair) not in held_out() for pair in zip(kinds, kinds[1:], strict=False)]
+        if all(known) if tuning else not any(known):
+            relations = list(map(str, rng.choice(RELATIONS, len(kinds) - 1)))
+            drawn.append((str(relation_prompt(rng, kinds, relations)), kinds, relations))
+    return drawn
+
+
+class Bench:
+    """The demo model and both classifiers; makes and judges pictures."""
+
+    def __init__(self, steering: Steering):
+        import comfy.sample
+
+        self.sample = comfy.sample
+        self.model, self.clip, self.vae = demo_model.load()
+        self.layout = pack.map_layout(self.model)
+        self.negative = self.encode("")
+        self.steering = steering
+        self.classifiers = {
+            name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors")
+            for name in METHODS.values()
+            if name
+        }
+
+    def encode(self, text: str):
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+
+    def picture(self, text: str, seed: int, classifier: str | None) -> tuple[torch.Tensor, float, Report]:
+        """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
+        report, model = Report(), self.model
+        positive = self.encode(text)
+        began = time.perf_counter()
+        if classifier:
+            words = pack.find_words(self.clip, text, parse(text).relations)
+            loss = ClassifierLoss(self.classifiers[classifier], words.relations, words.words, words.pairs)
+            model = pack.steer(self.model, loss, self.steering, report)
+        latent = torch.zeros(1, 8, 16, 16)
+        noise = self.sample.prepare_noise(latent, seed)
+        samples = self.sample.sample(
+            model, noise, STEPS, CFG, SAMPLER, SCHEDULER, positive, self.negative, latent, seed=seed, disable_pbar=True
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        return self.vae.decode(samples), seconds, report
+
+
+def judge(picture: torch.Tensor, kinds: list[str], relations: list[str]) -> tuple[bool, bool]:
+    """Are all objects there, and does every relation hold (never when one is missing)?"""
+    (things,) = find(picture)
+    there = all(kind in things for kind in kinds)
+    right = there and all(
+        holds(relation, things[a], things[b])
+        for a, relation, b in zip(kinds, relations, kinds[1:], strict=False)
+    )
+    return there, bool(right)
+
+
+def interval(hits: int, n: int) -> list[float]:
+    """Wilson's 95% interval of a rate."""
+    z, p = 1.96, hits / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return [round((middle + sign * half) / (1 + z * z / n), 3) for sign in (-1, 1)]
+
+
+def rows(done: dict[str, dict]) -> list[dict]:
+    """One row per task and method, from the single pictures' records."""
+    table = []
+    for task in TASKS:
+        for method in METHODS:
+            records = [r for r in done.values() if (r["task"], r["method"]) == (task, method)]
+            plain = [r for r in done.values() if (r["task"], r["method"]) == (task, "plain")]
+            if not records:
+                continue
+            n, right = len(records), sum(r["right"] for r in records)
+            there = sum(r["there"] for r in records)
+            seconds = sum(r["seconds"] for r in records) / n
+            table.append({
+                "task": task, "method": method, "n": n,
+                "both_present": round(there / n, 3), "both_present_ci95": interval(there, n),
+                "relation_correct": round(right / n, 3), "ci95": interval(right, n),
+                "correct_where_present": round(right / max(there, 1), 3),
+                "seconds_per_image": round(seconds, 3),
+                "time_ratio": round(seconds / (sum(r["seconds"] for r in plain) / len(plain)), 2),
+                "gradient_steps": round(sum(r["gradient_steps"] for r in records) / n, 2),
+            })  # fmt: skip
+    return table
+
+
+def markdown(table: list[dict]) -> str:
+    head = "| task | method | n | all objects | relations right | 95% | right where all objects | time | gradient steps |"
+    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
+    for r in table:
+        low, high = r["ci95"]
+        lines.append(
+            f"| {r['task']} | {r['method']} | {r['n']} | {r['both_present']:.3f} | **{r['relation_correct']:.3f}** "
+            f"| {low:.3f}-{high:.3f} | {r['correct_where_present']:.3f} "
+            f"| {r['time_ratio']:.2f}x ({r['seconds_per_image']:.2f} s) | {r['gradient_steps']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def leak() -> dict:
+    """Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained."""
+    loaded = {name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
+    return {name: model.config.notes.get("accuracy") for name, model in loaded.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 100, 50])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tuning", action="store_true")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    for name, value in asdict(Steering()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    args = parser.parse_args()
+    steering = Steering(**{name: getattr(args, name) for name in asdict(Steering())})
+    command = f"python demo/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
+    settings = {
+        "seed": args.seed, "steps": STEPS, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
+        "steering": asdict(steering), "detector_exact": accuracy(), "tuning": args.tuning,
+    }  # fmt: skip
+    bench = Bench(steering)
+    log = host.WORK / f"bench-{args.seed}.json"
+    done: dict[str, dict] = {}
+    if log.exists() and not args.tuning:
+        kept = json.loads(log.read_text())
+        done = kept["done"] if kept["settings"] == settings else {}
+    with torch.inference_mode():
+        for method in args.methods:  # warm up: the first run of everything is slow
+            bench.picture("a dog left of a cat", 0, METHODS[method])
+        for task, n in zip(TASKS, args.prompts, strict=False):
+            for index, (text, kinds, relations) in enumerate(prompts(task, n, args.seed, args.tuning)):
+                # In turns, and each method first as often as the others: the machine's speed drifts.
+                turn = index % len(args.methods)
+                for method in args.methods[turn:] + args.methods[:turn]:
+                    key = f"{task} {index} {method}"
+                    if key in done:
+                        continue
+                    picture, seconds, report = bench.picture(text, args.seed * 100000 + index, METHODS[method])
+                    there, right = judge(picture, kinds, relations)
+                    done[key] = {
+                        "task": task, "method": method, "prompt": text, "there": there, "right": right,
+                        "seconds": seconds, "gradient_steps": report.gradient_steps,
+                    }  # fmt: skip
+                if (index + 1) % 10 == 0 and not args.tuning:
+                    write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
+                if (index + 1) % 25 == 0 or index + 1 == n:
+                    print(f"{task} {index + 1}/{n}", flush=True)
+    table = rows(done)
+    print(markdown(table))
+    if not args.tuning:
+        results = {"command": command, "settings": settings, "rows": table, "leak": leak()}
+        write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), RESULTS / "results.json")
+        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), RESULTS / "results.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Train the demo world's relation classifier, and its control that never saw a wrong prompt.
+
+    python demo/classifier.py --draws 3 --steps 2600
+
+looks through ComfyUI at composed scenes of two things, noised to many levels, under a true prompt and under one with
+a wrong relation; labels by the picture; keeps a quarter of all pairs of kinds for the measurement. Writes
+classifier_weights/emoji_world.safetensors and emoji_world_true_prompts.safetensors with their accuracies.
+"""
+
+import argparse
+from functools import cache
+
+import host
+
+import numpy as np
+import torch
+from diffusion import encoded_scenes
+from learn_to_steer.nodes import demo_model
+from learn_to_steer.nodes import host as pack
+from learn_to_steer.steering.attention import noise_level, pooling
+from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, save
+from learn_to_steer.steering.tokens import positions
+from learn_to_steer.steering.train import Recorded, correct, train
+from scenes import KINDS, RELATIONS, Thing, clear_relation, held_out, relation_prompt
+from training import Progress
+
+LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # bounds of the noise levels that accuracy is told for
+PROMPTS = ("true", "wrong", "true again")
+
+
+class Recorder:
+    """Looks of the demo model at scenes, in batches, through the host's own sampling code."""
+
+    def __init__(self, scenes: dict[str, torch.Tensor], layout_of=pack.map_layout, batch: int = 64):
+        self.model, self.clip, _ = demo_model.load()
+        self.layout = layout_of(self.model)
+        self.scenes, self.batch = scenes, batch
+        self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
+        self.phrase = cache(lambda kind: [i for i in self.ids(kind) if i not in (49406, 49407)])
+
+    def record(self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator) -> Recorded:
+        """pairs: (scene, subject, true relation, object) with a prompt each. Levels lean towards the noisy side, where
+        the layout is decided."""
+        parts = []
+        for start in range(0, len(pairs), self.batch):
+            part, texts = pairs[start : start + self.batch], prompts[start : start + self.batch]
+            latents = self.scenes["latents"][[scene for scene, *_ in part]].float()
+            level = np.where(rng.random(len(part)) < 0.3, rng.uniform(0.05, 0.6, len(part)), rng.uniform(0.6, 0.957, len(part)))
+            sigmas = torch.tensor([pack.sigma_at(self.model, share) for share in level])
+            ids = [self.ids(text) for text in texts]
+            words = torch.cat([
+                pooling([positions(row, self.phrase(subject)), positions(row, self.phrase(object))], 77)
+                for row, (_, subject, _, object) in zip(ids, part, strict=True)
+            ])  # fmt: skip
+            noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
+            with torch.inference_mode():
+                context = self.clip.cond_stage_model.clip_l(ids)[0]
+                maps = pack.look(self.model, [[context, {}]], latents, noise, sigmas, words, self.layout)
+            maps = maps.half().clone()
+            levels = torch.tensor([noise_level(1.0, float(sigma)) for sigma in sigmas])
+            labels = torch.tensor([RELATIONS.index(relation) for _, _, relation, _ in part])
+            parts.append(Recorded(maps[:, 0], maps[:, 1], levels, labels))
+        return sum(parts[1:], parts[0])
+
+
+def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tuple[list, list]:
+    """Scenes of just two things in a clear relation: those of known pairs, and those of held-out pairs."""
+    known, kept = [], []
+    two = (scenes["kinds"] < len(KINDS)).sum(1) == 2
+    for scene in two.nonzero().flatten().tolist():
+        things = [Thing(KINDS[kind], *centre, 48.0) for kind, centre in zip(scenes["kinds"][scene, :2].tolist(), scenes["centres"][scene, :2].tolist(), strict=True)]
+        if rng.random() < 0.5:
+            things.reverse()
+        if relation := clear_relation(*things):
+            side = kept if frozenset(thing.kind for thing in things) in held_out() else known
+            side.append((scene, things[0].kind, relation, things[1].kind))
+    return known, kept
+
+
+def prompt(rng: np.random.Generator, pair: tuple[int, str, str, str], kind: str) -> str:
+    """The pair's prompt with its true relation, or with one of the three wrong ones."""
+    _, subject, relation, object = pair
+    if kind == "wrong":
+        relation = str(rng.choice([other for other in RELATIONS if other != relation]))
+    return relation_prompt(rng, [subject, object], [relation])
+
+
+def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> dict:
+    """Share read rightly under true and under wrong prompts, for each range of noise levels and over all."""
+    table = {}
+    for name in ("true", "wrong"):
+        right = correct(classifier, looks[name]).float()
+        rows = {}
+        for low, high in zip(LEVELS, LEVELS[1:], strict=False):
+            inside = (looks[name].level >= low) & (looks[name].level < high)
+            rows[f"{low:g}-{high:g}"] = round(right[inside].mean().item(), 3)
+        table[name] = rows | {"all": round(right.mean().item(), 3), "looks": len(right)}
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--draws", type=int, default=3, help="looks at each scene under each kind of prompt")
+    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    scenes = encoded_scenes(24576, 1)
+    recorder = Recorder(scenes)
+    known, kept = clear_pairs(scenes, rng)
+    print(f"{len(known)} scenes to learn from, {len(kept)} of held-out pairs to measure on", flush=True)
+
+    looks: dict[str, Recorded] = {}
+    measured: dict[str, Recorded] = {}
+    for kind in PROMPTS:
+        for draw in range(args.draws):
+            more = recorder.record(known, [prompt(rng, pair, kind) for pair in known], rng)
+            looks[kind] = looks[kind] + more if kind in looks else more
+            print(f"looks under {kind} prompts: {draw + 1} of {args.draws} draws", flush=True)
+        measured[kind] = recorder.record(kept, [prompt(rng, pair, kind) for pair in kept], rng)
+
+    # The control has as many looks: each scene twice under its true prompt, instead of once under a wrong one.
+    for name, other in (("emoji_world", "wrong"), ("emoji_world_true_prompts", "true again")):
+        progress = Progress(name, 0, args.steps, every=200)
+        data = looks["true"] + looks[other]
+        config = ClassifierConfig(recorder.layout)
+        classifier = train(data, config, args.steps, seed=args.seed, progress=lambda step, loss, p=progress: p(step, loss=loss))
+        notes = {
+            "prompts": f"true and {other}",
+            "looks": len(data),
+            "scenes": len(known),
+            "held_out_pairs": len(held_out()),
+            "accuracy": accuracies(classifier, measured),
+            "command": f"python demo/classifier.py --draws {args.draws} --steps {args.steps} --seed {args.seed}",
+        }
+        print(name, notes, flush=True)
+        trained = RelationClassifier(ClassifierConfig(recorder.layout, notes=notes))
+        trained.load_state_dict(classifier.state_dict())
+        save(trained, host.CLASSIFIERS / f"{name}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

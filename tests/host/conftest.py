@@ -1,0 +1,20 @@
+"""A real ComfyUI in the tests' own process, under inference mode as its executor runs every node."""
+
+import host  # noqa: F401  demo/host.py puts `comfy` in place
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def as_the_executor_runs_it():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The demo world's MODEL, CLIP and VAE, loaded once under inference mode."""
+    from learn_to_steer.nodes import demo_model
+
+    with torch.inference_mode():
+        return demo_model.load()
