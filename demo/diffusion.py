@@ -1,6 +1,6 @@
 """Train the demo world's diffusion model and its text encoder together.
 
-    python demo/diffusion.py --steps 2400
+    python demo/diffusion.py --steps 2000
 
 composes and encodes its scenes first (kept in .work), resumes where it stopped, and writes
 demo/weights/emoji_unet.safetensors and emoji_clip.safetensors (float16). Needs the autoencoder.
@@ -133,7 +133,7 @@ class World(torch.nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=24576)
     parser.add_argument("--seed", type=int, default=1)
@@ -194,7 +194,7 @@ def main() -> None:
                 "torch": torch.random.get_rng_state(),
             }
             write(lambda path, state=state: torch.save(state, path), resume)
-            ship(weights, rgb_factors(data["latents"], data["small"]), args)
+    ship(weights, rgb_factors(data["latents"], data["small"]), args)
 
 
 def ship(weights: MasterWeights, preview: dict[str, str], args) -> None:
@@ -206,14 +206,14 @@ def ship(weights: MasterWeights, preview: dict[str, str], args) -> None:
         "scenes": str(args.scenes),
         "seed": str(args.seed),
     }
-    for path, prefix in ((demo_model.UNET, "unet."), (demo_model.CLIP, "text.")):
+    for path, prefix in ((demo_model.UNET, "unet."), (demo_model.CLIP, "text.transformer.")):
         part = {
             n.removeprefix(prefix): p.detach().half().cpu().contiguous()
             for n, p in averaged.items()
             if n.startswith(prefix)
         }
-        if prefix == "text.":
-            part["transformer.text_projection.weight"] = torch.eye(96).half()
+        if path == demo_model.CLIP:
+            part["text_projection.weight"] = torch.eye(96).half()
         write(lambda path, part=part: save_file(part, path, metadata | preview), path)
 
 

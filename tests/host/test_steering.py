@@ -1,0 +1,267 @@
+"""Steering inside the host's own samplers."""
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import pytest
+import torch
+from learn_to_steer.nodes import host as pack
+from learn_to_steer.nodes.attention_capture import AttentionCapture
+from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
+from learn_to_steer.nodes.relation_parse import RelationParse
+from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteerModel
+from learn_to_steer.steering.guidance import Report, Steering
+from learn_to_steer.steering.loss import ClassifierLoss
+
+PROMPT = "a giraffe above an airplane"
+register_folders()
+
+
+@pytest.fixture(scope="module")
+def scene(demo):
+    """(MODEL, positive, negative, loss) of the demo prompt, made by the nodes."""
+    with torch.inference_mode():
+        model, clip, _ = demo
+        positive, relations, _ = RelationParse.execute(clip, PROMPT).result
+        (capture,) = AttentionCapture.execute(model, relations).result
+        loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+        negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+        return model, positive, negative, loss
+
+
+def plain(scene, sampler="euler", steps=6, seed=3, mask=None, batch=1, latent=None, denoise=1.0):
+    """What the host's KSampler gives."""
+    model, positive, negative, _ = scene
+    latent = torch.zeros(batch, 8, 16, 16) if latent is None else latent
+    noise = comfy.sample.prepare_noise(latent, seed)
+    return comfy.sample.sample(
+        model, noise, steps, 4.0, sampler, "normal", positive, negative, latent, denoise=denoise, noise_mask=mask, seed=seed, disable_pbar=True
+    )  # fmt: skip
+
+
+def steered(scene, sampler="euler", steps=6, seed=3, mask=None, batch=1, latent=None, denoise=1.0, report=None, **settings):
+    model, positive, negative, loss = scene
+    settings = Steering(**{"end": 1.0, **settings})
+    return plain((pack.steer(model, loss, settings, report or Report()), positive, negative, loss), sampler, steps, seed, mask, batch, latent, denoise)
+
+
+def probability(scene, samples, mask=None) -> float:
+    """How surely the classifier reads the wanted relation in finished latents, at half noise: the mean of four looks."""
+    model, positive, _, loss = scene
+    words = pack.pooling(loss.words, 77)
+    total = 0.0
+    for seed in range(4):
+        noise = comfy.sample.prepare_noise(samples, seed)
+        sigmas = torch.full((len(samples),), pack.sigma_at(model, 0.5))
+        maps = pack.look(model, positive, samples, noise, sigmas, words, loss.layout)
+        total += (-loss(maps, 0.5)).exp().mean().item() / 4
+    return total
+
+
+SAMPLERS = [name for name in comfy.samplers.KSampler.SAMPLERS if name not in pack.REFUSED]
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_is_steered(scene, sampler, masked):
+    mask, latent = None, None
+    if masked:  # the outermost cells are kept
+        mask = torch.zeros(1, 1, 16, 16)
+        mask[..., 1:-1, 1:-1] = 1
+        latent = torch.zeros(1, 8, 16, 16) + 0.01
+    report = Report()
+    steps = 10
+    before = plain(scene, sampler, steps, mask=mask, latent=latent)
+    after = steered(scene, sampler, steps, mask=mask, latent=latent, report=report, end=0.5)
+    assert after.isfinite().all()
+    assert [look.step for look in report.looks][0] == 0
+    assert max(look.step for look in report.looks) < 5
+    assert report.gradient_steps > 0
+    assert not torch.equal(before, after)
+    assert probability(scene, after) >= min(probability(scene, before), 0.98)
+    if masked:
+        torch.testing.assert_close(after[..., 0, :], latent[..., 0, :])
+
+
+@pytest.mark.parametrize("sampler", pack.REFUSED)
+def test_a_sampler_that_cannot_be_steered_is_named(scene, sampler):
+    with pytest.raises(ValueError, match=f'The sampler "{sampler}" chooses its own steps'):
+        steered(scene, sampler)
+
+
+@pytest.mark.parametrize("off", [{"strength": 0.0}, {"start": 0.5, "end": 0.5}, {"refinements": 0}], ids=str)
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m_sde", "uni_pc"])
+def test_steering_that_is_off_is_the_host_s_ksampler_bit_for_bit(scene, sampler, off):
+    assert torch.equal(steered(scene, sampler, **off), plain(scene, sampler))
+
+
+def test_a_prompt_without_a_relation_is_the_host_s_ksampler_bit_for_bit(demo, scene):
+    model, clip, _ = demo
+    positive, relations, understood = RelationParse.execute(clip, "a dog and a cat").result
+    assert understood.startswith("No relation found")
+    (capture,) = AttentionCapture.execute(model, relations).result
+    loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+    without = (model, positive, scene[2], loss)
+    assert torch.equal(steered(without), plain(without))
+
+
+def test_a_second_run_is_identical_and_a_plain_run_after_it_unchanged(scene):
+    before = plain(scene)
+    first, second = steered(scene), steered(scene)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, before)
+    assert torch.equal(plain(scene), before)
+
+
+def test_looking_without_moving_leaves_the_picture_bit_for_bit(scene):
+    report = Report()
+    # Every relation is "satisfied" at once: the passes run, and must leave no trace.
+    assert torch.equal(steered(scene, target=1e-9, report=report), plain(scene))
+    assert report.looks and report.gradient_steps == 0
+
+
+def test_satisfied_relations_are_looked_at_ever_more_rarely(scene):
+    report = Report()
+    steered(scene, steps=16, target=1e-9, report=report)
+    assert [look.step for look in report.looks] == [0, 2, 6, 14]
+
+
+def test_after_an_error_or_a_cancel_a_plain_run_is_unchanged(scene, monkeypatch):
+    before = plain(scene)
+    sampler = comfy.samplers.sampler_object("euler")
+    function = sampler.sampler_function
+    calls = []
+
+    def cancelled():
+        calls.append(1)
+        if len(calls) == 3:
+            raise comfy.model_management.InterruptProcessingException
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", cancelled)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            steered(scene, target=0.9999)
+    assert len(calls) == 3  # within one model call
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierLoss, "__call__", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            steered(scene)
+    assert sampler.sampler_function is function
+    assert torch.equal(plain(scene), before)
+    assert torch.is_inference_mode_enabled()
+
+
+def test_a_gradient_that_is_no_number_stops_steering_and_finishes_the_picture(scene, monkeypatch):
+    broken = ClassifierLoss.__call__
+    monkeypatch.setattr(ClassifierLoss, "__call__", lambda self, maps, level: broken(self, maps, level) * float("nan"))
+    report = Report()
+    samples = steered(scene, report=report)
+    assert torch.equal(samples, plain(scene))
+    assert report.failed and not report.looks
+    assert "Steering stopped at step 1: The loss is not a finite number." in report.text()
+
+
+def test_pictures_of_a_batch_are_steered_each_on_its_own(scene):
+    report = Report()
+    samples = steered(scene, batch=2, report=report)
+    assert samples.isfinite().all()
+    assert all(look.before.shape == (2, 1) for look in report.looks)
+
+
+def test_img2img_counts_steps_of_its_own_run(scene):
+    latent = plain(scene, seed=5)
+    report = Report()
+    steered(scene, steps=4, latent=latent, denoise=0.5, report=report, target=0.9999)
+    assert [look.step for look in report.looks] == [0, 1, 2, 3]
+    assert report.looks[0].level < 0.9
+
+
+def test_steer_model_gives_the_same_picture_as_steered_ksampler(scene):
+    model, positive, negative, loss = scene
+    settings = dict(strength=1.0, start=0.0, end=0.5, refinements=3, target=0.9, sharing="together")
+    latent = {"samples": torch.zeros(1, 4, 16, 16)}  # EmptyLatentImage's four channels
+    samples, text, loss_map = SteeredKSampler.execute(
+        model, loss, 3, 6, 4.0, "euler", "normal", positive, negative, latent, 1.0, **settings
+    ).result
+    (patched,) = SteerModel.execute(model, loss, **settings).result
+    assert torch.equal(plain((patched, positive, negative, loss)), samples["samples"])
+    assert text.startswith("step 1: giraffe | above | airplane: ")
+    assert len(loss_map["loss"]) >= 2
+    assert latent["samples"].shape[1] == 4  # the input is left alone
+
+
+def test_a_lora_on_the_model_is_steered_too(scene):
+    model, positive, negative, loss = scene
+    patched = model.clone()
+    name = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_q.weight"
+    weight = dict(model.model.named_parameters())[name]
+    patched.add_patches({name: ("diff", (torch.full(weight.shape, 0.01),))})
+    with_lora = (patched, positive, negative, loss)
+    report = Report()
+    samples = steered(with_lora, report=report)
+    assert samples.isfinite().all() and report.looks
+    assert not torch.equal(plain(with_lora), plain(scene))
+
+
+def test_a_classifier_for_another_layout_is_refused_with_a_sentence(demo, scene):
+    model, clip, _ = demo
+    _, relations, _ = RelationParse.execute(clip, PROMPT).result
+    (capture,) = AttentionCapture.execute(model, relations, layers="1-3").result
+    with pytest.raises(ValueError, match="was trained on the maps of EmojiWorld, layers 1 to 7.*layers 1 to 3"):
+        L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
+
+
+def test_a_classifier_for_another_family_is_refused_with_a_sentence(scene):
+    from families import tiny
+    from learn_to_steer.nodes.attention_capture import Capture
+
+    capture = Capture(pack.Words(PROMPT, (), (), (), ()), pack.map_layout(tiny("SD15")))
+    with pytest.raises(ValueError, match="maps of EmojiWorld.*gives SD15"):
+        L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
+
+
+def test_the_wrong_words_are_named_before_any_sampling(demo):
+    _, clip, _ = demo
+    for corrections, sentence in (
+        ("cow | above | airplane", '"cow" is not in the prompt'),
+        ("giraffe | behold | airplane", "behold"),
+        ("giraffe above airplane", "giraffe above airplane"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            RelationParse.execute(clip, PROMPT, corrections)
+
+
+def test_the_first_step_after_the_last_is_refused_before_any_sampling(scene):
+    model, positive, negative, loss = scene
+    with pytest.raises(ValueError, match="the first must not come after the last"):
+        SteerModel.execute(model, loss, 1.0, 0.6, 0.4, 3, 0.9, "together")
+
+
+def test_a_model_that_is_no_unet_is_named(demo):
+    from types import SimpleNamespace
+
+    flux = SimpleNamespace(model=SimpleNamespace(model_config=SimpleNamespace(), diffusion_model=torch.nn.Identity()))
+    with pytest.raises(ValueError, match="reads UNet models so far"):
+        pack.map_layout(flux)
+
+
+@pytest.mark.parametrize("family", ["SD15", "SD20", "SDXL"])
+def test_a_tiny_model_of_every_family_is_steered(family):
+    """Random weights know no pictures; but the gradient must lower the loss, under the host's own sampler."""
+    from families import positive as text
+    from families import tiny
+    from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
+    from learn_to_steer.steering.relations import parse
+
+    torch.manual_seed(1)
+    model, cond = tiny(family), text(family)
+    classifier = RelationClassifier(ClassifierConfig(pack.map_layout(model))).train(False)
+    with torch.no_grad():
+        classifier.logits[-1].weight.mul_(20)
+    loss = ClassifierLoss(classifier, parse("a dog above a cat").relations, ((2,), (5,)), ((0, 1),))
+    report = Report()
+    patched = pack.steer(model, loss, Steering(end=1.0, strength=3.0, refinements=5, target=0.99), report)
+    latent = torch.zeros(1, 4, 16, 16)
+    comfy.sample.sample(patched, comfy.sample.prepare_noise(latent, 1), 3, 2.0, "euler", "normal", cond, cond, latent, seed=1, disable_pbar=True)
+    assert report.gradient_steps > 0
+    assert report.looks[0].after.item() > report.looks[0].before.item()
