@@ -75,14 +75,18 @@ class Bench:
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
-    def picture(self, text: str, seed: int, classifier: str | None) -> tuple[torch.Tensor, float, Report]:
+    def picture(
+        self, text: str, seed: int, classifier: str | None
+    ) -> tuple[torch.Tensor, float, Report]:
         """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
         report, model = Report(), self.model
         positive = self.encode(text)
         began = time.perf_counter()
         if classifier:
             words = pack.find_words(self.clip, text, parse(text).relations)
-            loss = ClassifierLoss(self.classifiers[classifier], words.relations, words.words, words.pairs)
+            loss = ClassifierLoss(
+                self.classifiers[classifier], words.relations, words.words, words.pairs
+            )
             model = pack.steer(self.model, loss, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
         noise = self.sample.prepare_noise(latent, seed)
@@ -136,7 +140,8 @@ def rows(done: dict[str, dict]) -> list[dict]:
 
 
 def markdown(table: list[dict]) -> str:
-    head = "| task | method | n | all objects | relations right | 95% | right where all objects | time | gradient steps |"
+    head = "| task | method | n | all objects | relations right | 95% | right where all objects | time | "
+    "gradient steps |"
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
     for r in table:
         low, high = r["ci95"]
@@ -150,7 +155,11 @@ def markdown(table: list[dict]) -> str:
 
 def leak() -> dict:
     """Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained."""
-    loaded = {name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
+    loaded = {
+        name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors")
+        for name in METHODS.values()
+        if name
+    }
     return {name: model.config.notes.get("accuracy") for name, model in loaded.items()}
 
 
@@ -164,7 +173,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=type(value), default=value)
     args = parser.parse_args()
     steering = Steering(**{name: getattr(args, name) for name in asdict(Steering())})
-    command = f"python demo/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
+    command = (
+        f"python demo/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
+    )
     settings = {
         "seed": args.seed, "steps": STEPS, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
         "steering": asdict(steering), "detector_exact": accuracy(), "tuning": args.tuning,
@@ -179,29 +190,44 @@ def main() -> None:
         for method in args.methods:  # warm up: the first run of everything is slow
             bench.picture("a dog left of a cat", 0, METHODS[method])
         for task, n in zip(TASKS, args.prompts, strict=False):
-            for index, (text, kinds, relations) in enumerate(prompts(task, n, args.seed, args.tuning)):
+            for index, (text, kinds, relations) in enumerate(
+                prompts(task, n, args.seed, args.tuning)
+            ):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
                 turn = index % len(args.methods)
                 for method in args.methods[turn:] + args.methods[:turn]:
                     key = f"{task} {index} {method}"
                     if key in done:
                         continue
-                    picture, seconds, report = bench.picture(text, args.seed * 100000 + index, METHODS[method])
+                    picture, seconds, report = bench.picture(
+                        text, args.seed * 100000 + index, METHODS[method]
+                    )
                     there, right = judge(picture, kinds, relations)
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
                         "seconds": seconds, "gradient_steps": report.gradient_steps,
                     }  # fmt: skip
                 if (index + 1) % 10 == 0 and not args.tuning:
-                    write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
+                    write(
+                        lambda path: path.write_text(
+                            json.dumps({"settings": settings, "done": done})
+                        ),
+                        log,
+                    )
                 if (index + 1) % 25 == 0 or index + 1 == n:
                     print(f"{task} {index + 1}/{n}", flush=True)
     table = rows(done)
     print(markdown(table))
     if not args.tuning:
         results = {"command": command, "settings": settings, "rows": table, "leak": leak()}
-        write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), RESULTS / "results.json")
-        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), RESULTS / "results.md")
+        write(
+            lambda path: path.write_text(json.dumps(results, indent=1) + "\n"),
+            RESULTS / "results.json",
+        )
+        write(
+            lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"),
+            RESULTS / "results.md",
+        )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,15 @@ from learn_to_steer.steering.train import Recorded, correct, train
 from scenes import KINDS, RELATIONS, Thing, clear_relation, held_out, relation_prompt
 from training import Progress
 
-LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # bounds of the noise levels that accuracy is told for
+LEVELS = (
+    0.0,
+    0.3,
+    0.5,
+    0.65,
+    0.8,
+    0.9,
+    1.0,
+)  # bounds of the noise levels that accuracy is told for
 PROMPTS = ("true", "wrong", "true again")
 
 
@@ -38,14 +46,20 @@ class Recorder:
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
         self.phrase = cache(lambda kind: [i for i in self.ids(kind) if i not in (49406, 49407)])
 
-    def record(self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator) -> Recorded:
+    def record(
+        self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator
+    ) -> Recorded:
         """pairs: (scene, subject, true relation, object) with a prompt each. Levels lean towards the noisy side, where
         the layout is decided."""
         parts = []
         for start in range(0, len(pairs), self.batch):
             part, texts = pairs[start : start + self.batch], prompts[start : start + self.batch]
             latents = self.scenes["latents"][[scene for scene, *_ in part]].float()
-            level = np.where(rng.random(len(part)) < 0.3, rng.uniform(0.05, 0.6, len(part)), rng.uniform(0.6, 0.957, len(part)))
+            level = np.where(
+                rng.random(len(part)) < 0.3,
+                rng.uniform(0.05, 0.6, len(part)),
+                rng.uniform(0.6, 0.957, len(part)),
+            )
             sigmas = torch.tensor([pack.sigma_at(self.model, share) for share in level])
             ids = [self.ids(text) for text in texts]
             words = torch.cat([
@@ -55,7 +69,9 @@ class Recorder:
             noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
             with torch.inference_mode():
                 context = self.clip.cond_stage_model.clip_l(ids)[0]
-                maps = pack.look(self.model, [[context, {}]], latents, noise, sigmas, words, self.layout)
+                maps = pack.look(
+                    self.model, [[context, {}]], latents, noise, sigmas, words, self.layout
+                )
             maps = maps.half().clone()
             levels = torch.tensor([noise_level(1.0, float(sigma)) for sigma in sigmas])
             labels = torch.tensor([RELATIONS.index(relation) for _, _, relation, _ in part])
@@ -68,7 +84,14 @@ def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tu
     known, kept = [], []
     two = (scenes["kinds"] < len(KINDS)).sum(1) == 2
     for scene in two.nonzero().flatten().tolist():
-        things = [Thing(KINDS[kind], *centre, 48.0) for kind, centre in zip(scenes["kinds"][scene, :2].tolist(), scenes["centres"][scene, :2].tolist(), strict=True)]
+        things = [
+            Thing(KINDS[kind], *centre, 48.0)
+            for kind, centre in zip(
+                scenes["kinds"][scene, :2].tolist(),
+                scenes["centres"][scene, :2].tolist(),
+                strict=True,
+            )
+        ]
         if rng.random() < 0.5:
             things.reverse()
         if relation := clear_relation(*things):
@@ -100,7 +123,9 @@ def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> di
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", type=int, default=3, help="looks at each scene under each kind of prompt")
+    parser.add_argument(
+        "--draws", type=int, default=3, help="looks at each scene under each kind of prompt"
+    )
     parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -108,7 +133,10 @@ def main() -> None:
     scenes = encoded_scenes(24576, 1)
     recorder = Recorder(scenes)
     known, kept = clear_pairs(scenes, rng)
-    print(f"{len(known)} scenes to learn from, {len(kept)} of held-out pairs to measure on", flush=True)
+    print(
+        f"{len(known)} scenes to learn from, {len(kept)} of held-out pairs to measure on",
+        flush=True,
+    )
 
     looks: dict[str, Recorded] = {}
     measured: dict[str, Recorded] = {}
@@ -124,7 +152,13 @@ def main() -> None:
         progress = Progress(name, 0, args.steps, every=200)
         data = looks["true"] + looks[other]
         config = ClassifierConfig(recorder.layout)
-        classifier = train(data, config, args.steps, seed=args.seed, progress=lambda step, loss, p=progress: p(step, loss=loss))
+        classifier = train(
+            data,
+            config,
+            args.steps,
+            seed=args.seed,
+            progress=lambda step, loss, p=progress: p(step, loss=loss),
+        )
         notes = {
             "prompts": f"true and {other}",
             "looks": len(data),

@@ -2,7 +2,8 @@
 
     python demo/detector.py --steps 1200
 
-trains a small convolutional net on composed scenes, measures it on 1000 fresh ones, and writes demo/weights/detector.safetensors.
+trains a small convolutional net on composed scenes, measures it on 1000 fresh ones, and writes
+demo/weights/detector.safetensors.
 """
 
 import argparse

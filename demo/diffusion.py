@@ -48,7 +48,11 @@ def encoded_scenes(n: int, seed: int) -> dict[str, torch.Tensor]:
             )
         x = torch.from_numpy(np.stack(batch)).to(DEVICE).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
-            latents.append(model.encode((x * 2 - 1).to(torch.bfloat16, memory_format=torch.channels_last)).cpu())
+            latents.append(
+                model.encode(
+                    (x * 2 - 1).to(torch.bfloat16, memory_format=torch.channels_last)
+                ).cpu()
+            )
         if start < 2048:
             small.append(F.avg_pool2d(x * 2 - 1, SIZE // GRID).cpu())
         progress(start + per)
@@ -158,7 +162,8 @@ def main() -> None:
         torch.random.set_rng_state(state["torch"].cpu())
     if weights.step == 0:
         print(
-            f"{sum(p.numel() for p in world.unet.parameters()) / 1e6:.2f} M UNet, {sum(p.numel() for p in world.text.transformer.parameters()) / 1e6:.2f} M text"
+            f"{sum(p.numel() for p in world.unet.parameters()) / 1e6:.2f} M UNet, "
+            f"{sum(p.numel() for p in world.text.transformer.parameters()) / 1e6:.2f} M text"
         )
     progress = Progress("diffusion", weights.step, args.steps)
     while weights.step < args.steps:
@@ -182,7 +187,7 @@ def main() -> None:
             latents, captions, t, torch.randn(latents.shape).to(DEVICE)
         )
         v_loss = F.mse_loss(predicted, velocity)
-        # Naming what covers each cell is no part of the shipped model; it teaches *what* much sooner than velocity alone.
+        # Naming what covers each cell is no part of the shipped model; it teaches *what* sooner than velocity alone.
         n_loss = F.cross_entropy(named, covered)
         (v_loss + 0.1 * n_loss).backward()
         weights.update()

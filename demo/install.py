@@ -55,7 +55,8 @@ def comfyui() -> Path:
     if given := os.environ.get("COMFYUI_PATH"):
         if not (Path(given) / "comfy" / "sd.py").exists():
             stop(
-                f"COMFYUI_PATH is {given!r}, where no ComfyUI lies (no comfy/sd.py). Correct it, or unset it to use our own copy."
+                f"COMFYUI_PATH is {given!r}, where no ComfyUI lies (no comfy/sd.py). Correct it, or unset it "
+                f"to use our own copy."
             )
         return Path(given).resolve()
     tree = HOST / "ComfyUI"

@@ -30,7 +30,8 @@ class AttentionCapture(io.ComfyNode):
             node_id="L2S_AttentionCapture",
             display_name="Attention Capture",
             category="learn-to-steer",
-            description="Chooses the text-to-image attention that is read while sampling. The settings must be those that the classifier was trained with.",
+            description="Chooses the text-to-image attention that is read while sampling. The settings must "
+            "be those that the classifier was trained with.",
             search_aliases=["cross attention", "attention maps", "learn to steer"],
             inputs=[
                 io.Model.Input(
@@ -121,7 +122,8 @@ class PreviewAttentionMaps(io.ComfyNode):
     ) -> io.NodeOutput:
         if not capture.words.words:
             raise ValueError(
-                'There is no relation in the prompt, so there is no word to show. Write one, for example "a dog left of a cat".'
+                'There is no relation in the prompt, so there is no word to show. Write one, for example "a '
+                'dog left of a cat".'
             )
         latent = samples["samples"]
         words = pooling(capture.words.words, positive[0][0].shape[1])

@@ -15,7 +15,7 @@ LossType = io.Custom("L2S_LOSS")
 
 
 def register_folders() -> None:
-    """The bundled classifiers, and the user's own in models/l2s_classifiers (which updates of this pack leave alone)."""
+    """The bundled classifiers, and the user's own in models/l2s_classifiers (which updates leave alone)."""
     for path in (BUNDLED, Path(folder_paths.models_dir) / FOLDER):
         folder_paths.add_model_folder_path(FOLDER, str(path))
     folder_paths.folder_names_and_paths[FOLDER] = (
@@ -31,7 +31,8 @@ class L2SClassifierLoss(io.ComfyNode):
             node_id="L2S_ClassifierLoss",
             display_name="L2S Classifier Loss",
             category="learn-to-steer",
-            description="A small trained classifier that reads from the attention maps whether things are where the prompt says. Its mistakes' gradient steers the picture.",
+            description="A small trained classifier that reads from the attention maps whether things are "
+            "where the prompt says. Its mistakes' gradient steers the picture.",
             search_aliases=["learn to steer", "relation classifier", "spatial loss"],
             inputs=[
                 CaptureType.Input("capture", tooltip="From Attention Capture."),
@@ -56,7 +57,8 @@ class L2SClassifierLoss(io.ComfyNode):
         loaded = classifiers.load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier)))
         if loaded.config.layout != capture.layout:
             raise ValueError(
-                f'The classifier "{classifier}" was trained on the maps of {loaded.config.layout}; Attention Capture gives {capture.layout}. '
+                f'The classifier "{classifier}" was trained on the maps of {loaded.config.layout}; Attention '
+                f"Capture gives {capture.layout}. "
                 "Choose a classifier for this model, or the settings it was trained with."
             )
         words = capture.words

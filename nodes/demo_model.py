@@ -80,7 +80,8 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
             }
         except Exception as error:
             raise ValueError(
-                f"The demo model's file {path} is missing or damaged ({error}). Install the pack again, or run `make train`."
+                f"The demo model's file {path} is missing or damaged ({error}). Install the pack again, or "
+                f"run `make train`."
             ) from error
     with safe_open(UNET, "pt") as file:
         metadata = file.metadata() or {}
@@ -107,7 +108,8 @@ class LoadDemoModel(io.ComfyNode):
             node_id="L2S_LoadDemoModel",
             display_name="Load Demo Model (emoji)",
             category="learn-to-steer",
-            description="The small emoji model that comes with this pack: 25 kinds of objects, 128 px. Nothing to download.",
+            description="The small emoji model that comes with this pack: 25 kinds of objects, 128 px. "
+            "Nothing to download.",
             search_aliases=["emoji", "demo", "learn to steer"],
             inputs=[],
             outputs=[

@@ -36,7 +36,10 @@ KEY = "learn_to_steer"
 
 @dataclass(frozen=True)
 class Words:
-    """A prompt's relations and the conditioning rows of their phrases; pairs are (subject, object) indices into words."""
+    """A prompt's relations and the conditioning rows of their phrases.
+
+    pairs: (subject, object) of each relation, as indices into words.
+    """
 
     prompt: str
     relations: tuple[Relation, ...]
@@ -46,7 +49,10 @@ class Words:
 
 
 def _ids(clip, text: str) -> list[int]:
-    """Token ids of all chunks, one after another; -1 for an embedding's vectors. Encoders of one model agree on positions."""
+    """Token ids of all chunks, one after another; -1 for an embedding's vectors.
+
+    Encoders of one model agree on positions, so the first one's will do.
+    """
     chunks = next(iter(clip.tokenize(text).values()))
     return [token[0] if isinstance(token[0], int) else -1 for chunk in chunks for token in chunk]
 
@@ -61,7 +67,8 @@ def find_words(clip, prompt: str, relations: tuple[Relation, ...]) -> Words:
             phrases[phrase] = positions(ids, wanted, occurrence(prompt, phrase.span))
             if not phrases[phrase]:
                 raise ValueError(
-                    f'"{phrase.text}" was not found among the tokens of the prompt. Write it there in the same words, in one piece.'
+                    f'"{phrase.text}" was not found among the tokens of the prompt. Write it there in the '
+                    f"same words, in one piece."
                 )
     order = list(phrases)
     pairs = tuple(
@@ -180,7 +187,7 @@ def capture(
         nonlocal layer, self_attended
         options = kwargs["transformer_options"]
         height, width = options["activations_shape"][2:]
-        # Self-attention has as many columns as rows. Where the text happens to be that long too, it comes second in its block.
+        # Self-attention has as many columns as rows. Text that happens to be that long comes second in its block.
         block = (options.get("block"), options.get("block_index"))
         crossing = k.shape[1] != q.shape[1] or block == self_attended
         self_attended = block
@@ -298,7 +305,8 @@ def check_sampler(name: str) -> None:
     """Raises ValueError for a sampler that cannot be steered."""
     if name.removeprefix("sample_").removesuffix("_function") in REFUSED:
         raise ValueError(
-            f'The sampler "{name}" chooses its own steps, so none of them can be steered. Choose another, for example euler or dpmpp_2m.'
+            f'The sampler "{name}" chooses its own steps, so none of them can be steered. Choose another, for '
+            f"example euler or dpmpp_2m."
         )
 
 
@@ -422,7 +430,9 @@ class _SteeredModel:
 
 
 def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None = None):
-    """A clone of the MODEL whose samplers are steered. With nothing to do (strength 0, an empty range, no relation) it is a plain clone.
+    """A clone of the MODEL whose samplers are steered.
+
+    With nothing to do (strength 0, an empty range, no relation) it is a plain clone.
 
     report: filled during the run; without one, every run logs its own.
     """
@@ -434,7 +444,8 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
         if name is None:
             raise ValueError(
-                f"The sampler {type(sampler).__name__} is not made of a k-diffusion function, so it cannot be steered. Choose a sampler of KSampler's list."
+                f"The sampler {type(sampler).__name__} is not made of a k-diffusion function, so it cannot be "
+                f"steered. Choose a sampler of KSampler's list."
             )
         check_sampler(name)
         if "positive" not in executor.class_obj.conds:

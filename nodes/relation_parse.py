@@ -15,7 +15,8 @@ class RelationParse(io.ComfyNode):
             node_id="L2S_RelationParse",
             display_name="Relation Parse",
             category="learn-to-steer",
-            description="Encodes a prompt and reads its relations: left of, right of, above, below. Shows what it understood; correct it below.",
+            description="Encodes a prompt and reads its relations: left of, right of, above, below. Shows "
+            "what it understood; correct it below.",
             search_aliases=[
                 "spatial prompt",
                 "left of",
@@ -38,7 +39,8 @@ class RelationParse(io.ComfyNode):
                     multiline=True,
                     default="",
                     optional=True,
-                    tooltip='Leave empty to read the relations from the prompt. Or write them yourself, one "subject | relation | object" a line, in the prompt\'s own words.',
+                    tooltip="Leave empty to read the relations from the prompt. Or write them yourself, one "
+                    '"subject | relation | object" a line, in the prompt\'s own words.',
                 ),
             ],
             outputs=[

@@ -151,8 +151,8 @@ class SteeredKSampler(io.ComfyNode):
         noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
         latent["samples"] = comfy.sample.sample(
             model, noise, steps, cfg, sampler_name, scheduler, positive, negative, samples,
-            denoise=denoise, noise_mask=latent.get("noise_mask"), callback=latent_preview.prepare_callback(model, steps),
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
+            denoise=denoise, noise_mask=latent.get("noise_mask"), seed=seed,
+            callback=latent_preview.prepare_callback(model, steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )  # fmt: skip
         return io.NodeOutput(latent, report.text() or "Not steered.", report.loss_map())
 
@@ -164,7 +164,8 @@ class SteerModel(io.ComfyNode):
             node_id="L2S_SteerModel",
             display_name="Steer Model",
             category="learn-to-steer",
-            description="The same steering as a patched MODEL, for KSampler, SamplerCustomAdvanced and other packs' samplers. The report goes to the console.",
+            description="The same steering as a patched MODEL, for KSampler, SamplerCustomAdvanced and other "
+            "packs' samplers. The report goes to the console.",
             search_aliases=["learn to steer", "spatial guidance", "layout", "patch model"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is cloned, not changed."),

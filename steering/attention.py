@@ -26,7 +26,8 @@ class MapLayout:
     resolution: int
 
     def __str__(self) -> str:
-        return f"{self.family}, layers {self.first} to {self.last}, heads {self.heads}, {self.channels} maps a word at {self.resolution}x{self.resolution}"
+        return f"{self.family}, layers {self.first} to {self.last}, heads {self.heads}, {self.channels} maps "
+        f"a word at {self.resolution}x{self.resolution}"
 
 
 def pooling(words: Sequence[Sequence[int]], columns: int) -> Tensor:
@@ -67,7 +68,7 @@ def stack_layers(
     """Bring the maps of all layers to one size and one mean.
 
     layers: (B, heads, words, rows) with (height, width), rows == height * width, in the order of the forward pass.
-    Returns (B, words, channels, resolution, resolution); every map's mean is 1, so only *where* is left, not *how much*.
+    Returns (B, words, channels, resolution, resolution); every map's mean is 1: only *where* is left.
     """
     stacked = []
     for maps, (height, width) in layers:

@@ -63,7 +63,10 @@ class RelationClassifier(nn.Module):
         )
 
     def forward(self, subject: Tensor, object: Tensor, level: Tensor) -> Tensor:
-        """subject, object: maps (N, channels, R, R) of mean 1; level: noise levels (N,) in 0..1. Returns logits (N, labels)."""
+        """subject, object: maps (N, channels, R, R) of mean 1; level: noise levels (N,) in 0..1.
+
+        Returns logits (N, labels).
+        """
         forwards = self._read(subject, object, level)
         backwards = self._read(object, subject, level)
         return (forwards + backwards[:, self.mirror]) / 2
@@ -100,14 +103,15 @@ def load(path: Path) -> RelationClassifier:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f'The classifier file "{path.name}" is damaged ({error}). Copy or download it again.'
         ) from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f'"{path.name}" is a safetensors file, but no relation classifier of this pack. Choose another in L2S Classifier Loss.'
+            f'"{path.name}" is a safetensors file, but no relation classifier of this pack. Choose another in '
+            f"L2S Classifier Loss."
         )
     try:
         config = json.loads(metadata["config"])

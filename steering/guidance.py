@@ -32,7 +32,8 @@ class Steering:
             raise ValueError(f"strength is {self.strength}; it must be 0 or more.")
         if not 0 <= self.start <= self.end <= 1:
             raise ValueError(
-                f"The steered steps go from {self.start:g} to {self.end:g} of the run: the first must not come after the last, and both lie between 0 and 1."
+                f"The steered steps go from {self.start:g} to {self.end:g} of the run: the first must not "
+                f"come after the last, and both lie between 0 and 1."
             )
         if self.refinements < 0:
             raise ValueError(f"refinements is {self.refinements}; it must be 0 or more.")
@@ -52,11 +53,11 @@ class Steering:
 
 @dataclass(frozen=True)
 class Look:
-    """One steered sampling step: each relation's probability before and after, (B, relations), and gradient steps spent."""
+    """One steered sampling step: each relation's probability before and after, and the gradient steps spent."""
 
     step: int
     level: float
-    before: Tensor
+    before: Tensor  # (B, relations)
     after: Tensor
     spent: Tensor  # (B,)
 

@@ -12,7 +12,11 @@ OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "bel
 def _sides(side: str) -> list[str]:
     """Every way to write "left of" or "right of"."""
     leads = ("", "to ", "to the ", "on the ", "at the ")
-    return [f"{lead}{side}{tail} of" for lead in leads for tail in ("", " side", " hand side", "-hand side")]
+    return [
+        f"{lead}{side}{tail} of"
+        for lead in leads
+        for tail in ("", " side", " hand side", "-hand side")
+    ]
 
 
 # How each relation is written. A new relation needs a line here and one in OPPOSITE.
@@ -22,7 +26,11 @@ SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of"],
 }
-LABELS = {tuple(spelling.split()): label for label, spellings in SPELLINGS.items() for spelling in spellings}
+LABELS = {
+    tuple(spelling.split()): label
+    for label, spellings in SPELLINGS.items()
+    for spelling in spellings
+}
 LONGEST = max(map(len, LABELS))
 
 
@@ -36,7 +44,9 @@ DETERMINERS = _set(
 )
 JOINS = _set("and & but while")
 RELATIVES = _set("which that who")
-VERBS = _set("is are was were be being been sits hangs lies hovers appears stays placed located positioned situated")
+VERBS = _set(
+    "is are was were be being been sits hangs lies hovers appears stays placed located positioned situated"
+)
 # What a noun phrase never contains.
 STOPS = DETERMINERS | JOINS | RELATIVES | VERBS | _set(
     ". , with without in on at by for from to into onto near beside behind between among around through against inside "
@@ -52,16 +62,24 @@ LOOSE = _set(
 )
 SKIPPED = VERBS | JOINS | RELATIVES | {","}
 # "a man wearing a hat left of a cat", "a man in a hat left of a cat" are about the man.
-CARRIES = _set("in on wearing holding carrying riding eating drinking reading chasing showing containing")
+CARRIES = _set(
+    "in on wearing holding carrying riding eating drinking reading chasing showing containing"
+)
 HEADS = _set(
     "photo photograph picture image emoji painting drawing sketch illustration render rendering shot view close-up "
     "closeup portrait icon snapshot scene depiction artwork watercolor cartoon"
 )
-NOT_BEFORE = _set("of from all left a an the")  # "seen from above", "all over", "left over", "the above"
+NOT_BEFORE = _set(
+    "of from all left a an the"
+)  # "seen from above", "all over", "left over", "the above"
 # Bare words that make an idiom of the relation: "above average", "right of way", "under construction".
-IDIOMS = _set("average par way passage construction control pressure attack arrest repair time age zero")
+IDIOMS = _set(
+    "average par way passage construction control pressure attack arrest repair time age zero"
+)
 # With "the", the picture itself or nothing at all: "the left side of the image", "one above the other".
-NOT_THINGS = _set("image picture photo frame scene canvas shot composition other others top center centre middle")
+NOT_THINGS = _set(
+    "image picture photo frame scene canvas shot composition other others top center centre middle"
+)
 
 WEIGHT = re.compile(r":\s*[-+]?\d*\.?\d+(?=\s*[)\]])")  # of ComfyUI's "(a dog:1.2)"
 BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\', " "))
@@ -117,7 +135,10 @@ def parse(prompt: str) -> Parsed:
             previous, floor = None, i + 1
         label, end = _relation_at(words, i)
         if label:
-            subject, object = _subject(prompt, words, floor, i, previous), _object(prompt, words, end)
+            subject, object = (
+                _subject(prompt, words, floor, i, previous),
+                _object(prompt, words, end),
+            )
             if subject and object:
                 previous = Relation(subject, label, object)
                 found.append(previous)
@@ -138,14 +159,23 @@ def override(prompt: str, lines: str) -> Parsed:
         where = f'Line {number}, "{line.strip()}": '
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 3 or not all(parts):
-            raise ValueError(where + 'write "subject | relation | object", for example "dog | left of | cat".')
+            raise ValueError(
+                where + 'write "subject | relation | object", for example "dog | left of | cat".'
+            )
         label = LABELS.get(tuple(parts[1].lower().split()))
         if label not in STEERABLE:
             allowed = ", ".join(STEERABLE[:-1]) + " or " + STEERABLE[-1]
-            raise ValueError(where + f'"{parts[1]}" is not a relation that can be steered. Use {allowed}.')
+            raise ValueError(
+                where + f'"{parts[1]}" is not a relation that can be steered. Use {allowed}.'
+            )
         subjects, objects = (_occurrences(prompt, part, where) for part in (parts[0], parts[2]))
         # The first two places that do not overlap: with "dog | left of | hot dog", the dog is not the hot dog's.
-        pairs = [(s, o) for s in subjects for o in objects if s.span[1] <= o.span[0] or o.span[1] <= s.span[0]]
+        pairs = [
+            (s, o)
+            for s in subjects
+            for o in objects
+            if s.span[1] <= o.span[0] or o.span[1] <= s.span[0]
+        ]
         if not pairs:
             raise ValueError(
                 where + f'"{parts[0]}" and "{parts[2]}" are the same words of the prompt. '
@@ -158,7 +188,9 @@ def override(prompt: str, lines: str) -> Parsed:
 
 def _words(prompt: str) -> list[_Word]:
     """The prompt's words and marks, without ComfyUI's emphasis."""
-    plain = WEIGHT.sub(lambda match: " " * len(match[0]), prompt).translate(BLANKS)  # as long as the prompt
+    plain = WEIGHT.sub(lambda match: " " * len(match[0]), prompt).translate(
+        BLANKS
+    )  # as long as the prompt
     words = []
     for match in WORD.finditer(plain):
         text = match[0].lower()
@@ -198,7 +230,9 @@ def _skip_back(words: list[_Word], floor: int, end: int) -> int:
     return end
 
 
-def _subject(prompt: str, words: list[_Word], floor: int, i: int, previous: Relation | None) -> Phrase | None:
+def _subject(
+    prompt: str, words: list[_Word], floor: int, i: int, previous: Relation | None
+) -> Phrase | None:
     """What stands before the relation at i: the nearest noun phrase, or the subject that it shares with previous."""
     end = _skip_back(words, floor, i)
     skipped = {word.text for word in words[end:i]}
@@ -210,7 +244,11 @@ def _subject(prompt: str, words: list[_Word], floor: int, i: int, previous: Rela
         start = end
         while start > floor and _inside(words[start - 1]) and words[start - 1].text not in CARRIES:
             start -= 1
-        heads = [k + 2 for k in range(start, end - 1) if words[k].text in HEADS and words[k + 1].text == "of"]
+        heads = [
+            k + 2
+            for k in range(start, end - 1)
+            if words[k].text in HEADS and words[k + 1].text == "of"
+        ]
         subject = _phrase(prompt, words[max(heads, default=start) : end]) or subject
         while start > floor and _determines(words[start - 1]):
             start -= 1
@@ -239,7 +277,9 @@ def _object(prompt: str, words: list[_Word], i: int) -> Phrase | None:
         return None
     text = phrase.text.lower()
     indefinite = start > i and words[start - 1].text in ("a", "an")
-    return None if (text in NOT_THINGS and not indefinite) or text.endswith("background") else phrase
+    return (
+        None if (text in NOT_THINGS and not indefinite) or text.endswith("background") else phrase
+    )
 
 
 def _phrase(prompt: str, words: list[_Word]) -> Phrase | None:
@@ -262,7 +302,9 @@ def _occurrences(prompt: str, part: str, where: str) -> list[Phrase]:
     name, number = re.fullmatch(r"(.+?)\s*(?:#([1-9]\d{0,3}))?", part).groups()
     name = re.sub(r"^(?:an?|the)\s+", "", name, flags=re.IGNORECASE)
     pattern = r"(?<![\w-])" + r"\s+".join(map(re.escape, name.split())) + r"(?![\w-])"
-    found = [Phrase(match[0], match.span()) for match in re.finditer(pattern, prompt, re.IGNORECASE)]
+    found = [
+        Phrase(match[0], match.span()) for match in re.finditer(pattern, prompt, re.IGNORECASE)
+    ]
     if not found:
         raise ValueError(where + f'"{name}" is not in the prompt. Write it as it stands there.')
     if number is None:
@@ -275,14 +317,18 @@ def _occurrences(prompt: str, part: str, where: str) -> list[Phrase]:
 
 def _checked(prompt: str, found: list[Relation]) -> Parsed:
     """The relations without those said twice, with warnings of these and of contradictions."""
-    things: dict[str, tuple[int, int]] = {}  # a phrase's text -> its first span: "the dog" is the dog named before
+    things: dict[
+        str, tuple[int, int]
+    ] = {}  # a phrase's text -> its first span: "the dog" is the dog named before
     said: dict[tuple, Relation] = {}
     kept, warnings = [], []
     for relation in found:
         ends = []
         for phrase in (relation.subject, relation.object):
             first = things.setdefault(" ".join(phrase.text.lower().split()), phrase.span)
-            definite = re.search(r"\b(?:the|this|that)\W+$", prompt[: phrase.span[0]], re.IGNORECASE)
+            definite = re.search(
+                r"\b(?:the|this|that)\W+$", prompt[: phrase.span[0]], re.IGNORECASE
+            )
             ends.append(first if definite else phrase.span)
         subject, object = ends
         if subject == object:  # "a dog left of the dog": two dogs all the same
@@ -292,7 +338,9 @@ def _checked(prompt: str, found: list[Relation]) -> Parsed:
             warnings.append(f'"{relation}" says the same as "{earlier}", so it counts once.')
             continue
         if earlier := said.get((subject, opposite, object)):
-            warnings.append(f'"{relation}" contradicts "{earlier}": a picture can follow only one. Take one out.')
+            warnings.append(
+                f'"{relation}" contradicts "{earlier}": a picture can follow only one. Take one out.'
+            )
         kept.append(relation)
         said.setdefault((subject, label, object), relation)
         said.setdefault((object, opposite, subject), relation)
@@ -309,7 +357,11 @@ def _main() -> None:
              "subject_span": r.subject.span, "object_span": r.object.span}
             for r in parsed.relations
         ]  # fmt: skip
-        print(json.dumps({"prompt": parsed.prompt, "relations": relations, "warnings": parsed.warnings}))
+        print(
+            json.dumps(
+                {"prompt": parsed.prompt, "relations": relations, "warnings": parsed.warnings}
+            )
+        )
 
 
 if __name__ == "__main__":

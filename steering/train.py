@@ -49,7 +49,9 @@ def train(
     torch.manual_seed(seed)
     classifier = RelationClassifier(config).train()
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, pct_start=0.1
+    )
     for step in range(steps):
         looks = data[torch.randint(len(data), (batch,))]
         logits = classifier(looks.subject.float(), looks.object.float(), looks.level)
@@ -67,4 +69,9 @@ def correct(classifier: RelationClassifier, data: Recorded) -> Tensor:
     """Whether each look is read rightly, (N,) bool."""
     parts = [data[part] for part in torch.arange(len(data)).split(512)]
     with torch.inference_mode():
-        return torch.cat([classifier(p.subject.float(), p.object.float(), p.level).argmax(1) == p.label for p in parts])
+        return torch.cat(
+            [
+                classifier(p.subject.float(), p.object.float(), p.level).argmax(1) == p.label
+                for p in parts
+            ]
+        )

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-
 from learn_to_steer.steering.attention import noise_level, pooling, stack_layers, word_maps
 
 

@@ -2,13 +2,12 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
-
 from learn_to_steer.steering.attention import MapLayout
 from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, load, save
 from learn_to_steer.steering.loss import ClassifierLoss, steerable
 from learn_to_steer.steering.relations import Phrase, Relation, parse
 from learn_to_steer.steering.train import Recorded, correct, train
+from safetensors.torch import save_file
 
 LAYOUT = MapLayout("Toy", 1, 3, "averaged", 3, 16)
 LABELS = ClassifierConfig(LAYOUT).labels
@@ -55,7 +54,9 @@ def test_saved_and_loaded_reads_the_same(classifier, tmp_path):
     assert loaded.config == classifier.config
     data = looks(4, 3)
     half = classifier.half().float()
-    torch.testing.assert_close(loaded(data.subject, data.object, data.level), half(data.subject, data.object, data.level))
+    torch.testing.assert_close(
+        loaded(data.subject, data.object, data.level), half(data.subject, data.object, data.level)
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
 
 
@@ -77,7 +78,10 @@ def test_damaged_and_foreign_files_are_named(classifier, tmp_path):
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="no relation classifier of this pack"):
         load(path)
-    metadata = {"format": "learn-to-steer relation classifier 1", "config": json.dumps({"layout": {}})}
+    metadata = {
+        "format": "learn-to-steer relation classifier 1",
+        "config": json.dumps({"layout": {}}),
+    }
     save_file({"a": torch.zeros(1)}, path, metadata)
     with pytest.raises(ValueError, match="do not fit its configuration"):
         load(path)
@@ -97,6 +101,10 @@ def test_loss_is_the_cross_entropy_of_every_relation(classifier):
 
 def test_a_relation_that_the_classifier_does_not_know_is_named_and_left_out(classifier):
     dog, cat = Phrase("dog", (0, 3)), Phrase("cat", (4, 7))
-    known, unknown = steerable(classifier, (Relation(dog, "near", cat), Relation(dog, "above", cat)))
+    known, unknown = steerable(
+        classifier, (Relation(dog, "near", cat), Relation(dog, "above", cat))
+    )
     assert [relation.label for relation in known] == ["above"]
-    assert unknown == ('"dog | near | cat" is not steered: this classifier knows only left of, right of, above, below.',)
+    assert unknown == (
+        '"dog | near | cat" is not steered: this classifier knows only left of, right of, above, below.',
+    )

@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-
 from learn_to_steer.steering.guidance import SHARING, Look, Report, Steering, refine
 
 X = torch.zeros(1, 1, 4, 4)
@@ -10,12 +9,16 @@ X = torch.zeros(1, 1, 4, 4)
 
 def pulls(*wanted: float):
     """Losses that fall as the latent's columns reach the wanted values; relation i looks at column i alone."""
-    return lambda x: torch.stack([(x[:, 0, :, i].mean(1) - want) ** 2 * 50 for i, want in enumerate(wanted)], 1)
+    return lambda x: torch.stack(
+        [(x[:, 0, :, i].mean(1) - want) ** 2 * 50 for i, want in enumerate(wanted)], 1
+    )
 
 
 @pytest.mark.parametrize("sharing", SHARING)
 def test_every_relation_is_satisfied_not_only_one(sharing):
-    _, before, after, spent = refine(X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing))
+    _, before, after, spent = refine(
+        X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing)
+    )
     assert (before < 1e-4).all()
     assert (after >= 0.9).all()
     assert 0 < spent.item() < 60
@@ -41,7 +44,12 @@ def test_the_best_latent_is_kept_and_the_last_step_is_judged():
 
     def losses(x):  # falls for two steps, then rises
         seen.append(1)
-        return (x.mean((1, 2, 3)) * 0)[:, None] + x.mean() * 0 + torch.tensor([[(3.0, 2.0, 1.0, 5.0)[len(seen) - 1]]]) + x.sum() * 1e-9
+        return (
+            (x.mean((1, 2, 3)) * 0)[:, None]
+            + x.mean() * 0
+            + torch.tensor([[(3.0, 2.0, 1.0, 5.0)[len(seen) - 1]]])
+            + x.sum() * 1e-9
+        )
 
     best, before, after, spent = refine(X, losses, 1.0, Steering(refinements=3))
     assert len(seen) == 4
@@ -62,7 +70,9 @@ def test_not_a_number_is_an_error():
     with pytest.raises(FloatingPointError, match="loss is not a finite"):
         refine(X, lambda x: x.sum((1, 2, 3))[:, None] * math.nan, 1.0, Steering())
     with pytest.raises(FloatingPointError, match="gradient is not a finite"):
-        refine(X, lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None], 1.0, Steering())
+        refine(
+            X, lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None], 1.0, Steering()
+        )
 
 
 def test_round_robin_takes_turns_and_worst_first_takes_the_worst():
@@ -79,7 +89,10 @@ def test_round_robin_takes_turns_and_worst_first_takes_the_worst():
     [
         ({"strength": -1.0}, "strength is -1.0; it must be 0 or more"),
         ({"strength": math.nan}, "strength is nan"),
-        ({"start": 0.6, "end": 0.4}, "from 0.6 to 0.4 of the run: the first must not come after the last"),
+        (
+            {"start": 0.6, "end": 0.4},
+            "from 0.6 to 0.4 of the run: the first must not come after the last",
+        ),
         ({"end": 1.5}, "both lie between 0 and 1"),
         ({"refinements": -1}, "refinements is -1"),
         ({"target": 1.0}, "target is 1.0; it is a probability"),

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_to_steer.steering.relations import OPPOSITE, SPELLINGS, STEERABLE, Parsed, Phrase, Relation, override, parse
+from learn_to_steer.steering.relations import (
+    OPPOSITE,
+    SPELLINGS,
+    STEERABLE,
+    Parsed,
+    Phrase,
+    Relation,
+    override,
+    parse,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +46,9 @@ FORMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("label", "form"), [(label, form) for label, forms in FORMS.items() for form in forms])
+@pytest.mark.parametrize(
+    ("label", "form"), [(label, form) for label, forms in FORMS.items() for form in forms]
+)
 def test_form(label, form):
     assert read(f"a photo of a giraffe {form} an airplane") == [f"giraffe | {label} | airplane"]
 
@@ -51,7 +62,9 @@ def test_words_before_the_relation_are_not_the_subject(before):
     assert read(f"a red bird {before} above a bus") == ["red bird | above | bus"]
 
 
-@pytest.mark.parametrize("head", ["photo", "picture", "image", "emoji", "painting", "close-up photo"])
+@pytest.mark.parametrize(
+    "head", ["photo", "picture", "image", "emoji", "painting", "close-up photo"]
+)
 def test_style_head_is_not_the_subject(head):
     assert read(f"A {head} of a dog left of a cat") == ["dog | left of | cat"]
     assert read(f"{head} of dog left of cat") == ["dog | left of | cat"]
@@ -99,7 +112,11 @@ def test_object_ends(tail):
         ("a (dog:1.2) left of ((a teddy bear):0.8), sharp", "dog", "teddy bear"),
         ("a ((brown dog)) (left of:1.3) a [cat]", "brown dog", "cat"),
         ("(a dog left of a cat:1.2)", "dog", "cat"),
-        ("a (brown:1.2) dog left of a cat", "dog", "cat"),  # a bracket within the phrase: the part with the noun
+        (
+            "a (brown:1.2) dog left of a cat",
+            "dog",
+            "cat",
+        ),  # a bracket within the phrase: the part with the noun
         ('a "dog" left of a “cat”', "dog", "cat"),
         (r"a dog \(left of\) a cat", "dog", "cat"),
     ],
@@ -111,20 +128,38 @@ def test_emphasis_is_not_in_the_phrases(prompt, subject, object):
 @pytest.mark.parametrize(
     ("prompt", "relations"),
     [
-        ("a cup left of a spoon left of a fork", ["cup | left of | spoon", "spoon | left of | fork"]),
+        (
+            "a cup left of a spoon left of a fork",
+            ["cup | left of | spoon", "spoon | left of | fork"],
+        ),
         ("a dog left of a cat above a bus", ["dog | left of | cat", "cat | above | bus"]),
         ("a dog left of a cat which is above a bus", ["dog | left of | cat", "cat | above | bus"]),
         ("a dog left of a cat, which is above a bus", ["dog | left of | cat", "cat | above | bus"]),
         ("a dog left of a cat and above a bus", ["dog | left of | cat", "dog | above | bus"]),
-        ("a dog is left of a cat, and is above a bus", ["dog | left of | cat", "dog | above | bus"]),
+        (
+            "a dog is left of a cat, and is above a bus",
+            ["dog | left of | cat", "dog | above | bus"],
+        ),
         ("a dog left of a cat, above a bus", ["dog | left of | cat", "dog | above | bus"]),
-        ("a dog left of a cat in a garden and above a bus", ["dog | left of | cat", "dog | above | bus"]),
+        (
+            "a dog left of a cat in a garden and above a bus",
+            ["dog | left of | cat", "dog | above | bus"],
+        ),
         ("a dog above and to the left of a cat", ["dog | above | cat", "dog | left of | cat"]),
-        ("a dog left of a cat, and a bus above a car", ["dog | left of | cat", "bus | above | car"]),
+        (
+            "a dog left of a cat, and a bus above a car",
+            ["dog | left of | cat", "bus | above | car"],
+        ),
         ("a dog left of a cat and a bus above a car", ["dog | left of | cat", "bus | above | car"]),
-        ("A dog is left of a cat. A bus hangs above a car.", ["dog | left of | cat", "bus | above | car"]),
+        (
+            "A dog is left of a cat. A bus hangs above a car.",
+            ["dog | left of | cat", "bus | above | car"],
+        ),
         ("dog left of cat\nbus above car", ["dog | left of | cat", "bus | above | car"]),
-        ("a dog left of a cat. Above a bus", ["dog | left of | cat"]),  # a sentence takes no subject from another
+        (
+            "a dog left of a cat. Above a bus",
+            ["dog | left of | cat"],
+        ),  # a sentence takes no subject from another
     ],
 )
 def test_several(prompt, relations):
@@ -184,7 +219,10 @@ def test_warning_names_both_relations():
         '"cat | left of | dog" contradicts "dog | left of | cat": a picture can follow only one. Take one out.'
     )
     (warning,) = parse("A dog is left of a cat. The cat is right of the dog.").warnings
-    assert warning == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
+    assert (
+        warning
+        == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
+    )
 
 
 PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
@@ -215,9 +253,14 @@ def test_override_places_do_not_overlap():
 
 
 def test_override_several_lines():
-    parsed = override("a dog, a cat, a bus", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
+    parsed = override(
+        "a dog, a cat, a bus", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n"
+    )
     assert list(map(str, parsed.relations)) == ["dog | left of | cat", "cat | left of | dog"]
-    assert ["contradicts" in parsed.warnings[0], "says the same" in parsed.warnings[1]] == [True, True]
+    assert ["contradicts" in parsed.warnings[0], "says the same" in parsed.warnings[1]] == [
+        True,
+        True,
+    ]
     assert override("a dog", " \n ") == Parsed("a dog", (), ())
 
 
@@ -228,7 +271,10 @@ def test_override_several_lines():
             "cat | above | hot dog\ncow | left of | cat",
             'Line 2, "cow | left of | cat": "cow" is not in the prompt. Write it as it stands there.',
         ),
-        ("ca | left of | dog", 'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.'),
+        (
+            "ca | left of | dog",
+            'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.',
+        ),
         (
             "cat | left of | house",
             'Line 1, "cat | left of | house": "house" is not in the prompt. Write it as it stands there.',
@@ -255,7 +301,10 @@ def test_override_several_lines():
             "cat#3 | above | dog",
             'Line 1, "cat#3 | above | dog": "cat#3" is not there: the prompt has "cat" only 2 times.',
         ),
-        ("dog#2 | above | cat", 'Line 1, "dog#2 | above | cat": "dog#2" is not there: the prompt has "dog" only once.'),
+        (
+            "dog#2 | above | cat",
+            'Line 1, "dog#2 | above | cat": "dog#2" is not there: the prompt has "dog" only once.',
+        ),
     ],
 )
 def test_override_error(lines, sentence):
@@ -265,7 +314,12 @@ def test_override_error(lines, sentence):
 
 
 def test_command_line():
-    prompts = ["a café left of a dog", "", "a dog", "A dog is left of a cat. The cat is left of the dog."]
+    prompts = [
+        "a café left of a dog",
+        "",
+        "a dog",
+        "A dog is left of a cat. The cat is left of the dog.",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "steering.relations"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
         encoding="utf-8", check=True,
@@ -275,7 +329,13 @@ def test_command_line():
     assert answers[0] == {
         "prompt": prompts[0],
         "relations": [
-            {"subject": "café", "relation": "left of", "object": "dog", "subject_span": [2, 6], "object_span": [17, 20]}
+            {
+                "subject": "café",
+                "relation": "left of",
+                "object": "dog",
+                "subject_span": [2, 6],
+                "object_span": [17, 20],
+            }
         ],
         "warnings": [],
     }
@@ -292,7 +352,9 @@ def test_table():
 # "q" keeps a made-up noun from being a word that the parser knows.
 noun_words = st.from_regex("q[a-z]{0,6}", fullmatch=True)
 nouns = st.lists(noun_words, min_size=1, max_size=3).map(" ".join)
-spellings = st.sampled_from([(label, spelling) for label, ways in SPELLINGS.items() for spelling in ways])
+spellings = st.sampled_from(
+    [(label, spelling) for label, ways in SPELLINGS.items() for spelling in ways]
+)
 
 
 @settings(deadline=None)
@@ -324,6 +386,8 @@ def test_any_text_is_read_or_refused_in_words(prompt, lines):
         assert str(error).startswith("Line ")
 
 
-@pytest.mark.parametrize("words", ["above and ", "in ", "wearing a ", "a dog left of ", "1", "(", "dog , "])
+@pytest.mark.parametrize(
+    "words", ["above and ", "in ", "wearing a ", "a dog left of ", "1", "(", "dog , "]
+)
 def test_long_prompts_are_read(words):
     parse(words * 1200)  # more than Python's limit of recursion

@@ -1,6 +1,5 @@
 from hypothesis import given
 from hypothesis import strategies as st
-
 from learn_to_steer.steering.tokens import occurrence, positions
 
 
@@ -19,7 +18,11 @@ def test_occurrence_counts_whole_words_in_any_case():
     assert occurrence(prompt, (2, 5)) == 0
 
 
-@given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.integers(0, 3), min_size=1, max_size=3), st.integers(0, 5))
+@given(
+    st.lists(st.integers(0, 3), max_size=30),
+    st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    st.integers(0, 5),
+)
 def test_positions_hold_the_phrase(ids, phrase, which):
     found = positions(ids, phrase, which)
     assert [ids[i] for i in found] == (phrase if found else [])

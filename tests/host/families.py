@@ -16,7 +16,8 @@ FAMILIES = {
     "SD15": {"adm_in_channels": None, "model_channels": 32, "use_linear_in_transformer": False, **PLAIN},
     "SD20": {"adm_in_channels": None, "model_channels": 64, "use_linear_in_transformer": True, **PLAIN},
     "SDXL": {
-        "num_classes": "sequential", "adm_in_channels": 2816, "model_channels": 64, "use_linear_in_transformer": True, **DEEP,
+        "num_classes": "sequential", "adm_in_channels": 2816, "model_channels": 64,
+        "use_linear_in_transformer": True, **DEEP,
     },
 }  # fmt: skip
 

@@ -26,7 +26,17 @@ class _With(comfy.samplers.Sampler):
     def __init__(self, function):
         self.function = function
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+    def sample(
+        self,
+        model_wrap,
+        sigmas,
+        extra_args,
+        callback,
+        noise,
+        latent_image=None,
+        denoise_mask=None,
+        disable_pbar=False,
+    ):
         cond = model_wrap.conds["positive"][0]
         self.result = self.function(model_wrap.inner_model, cond, extra_args["model_options"])
         return latent_image
@@ -73,9 +83,18 @@ def test_a_word_s_own_row_moves_its_map_and_no_pooling_mixes_words(case):
     changed = [[cond[0][0].clone(), cond[0][1]]]
     changed[0][0][:, 2] += 1.0
     sigma = torch.tensor([1.5])
-    one = MapLayout(layout.family, 1, 1, "averaged", 1, 16)  # the first layer: later ones see the change through the picture
+    one = MapLayout(
+        layout.family, 1, 1, "averaged", 1, 16
+    )  # the first layer: later ones see the change through the picture
     maps = [
-        inside(model, c, latent, lambda inner, entry, options: pack.capture(inner, entry, latent, sigma, options, WORDS, one))
+        inside(
+            model,
+            c,
+            latent,
+            lambda inner, entry, options: pack.capture(
+                inner, entry, latent, sigma, options, WORDS, one
+            ),
+        )
         for c in (cond, changed)
     ]
     moved = (maps[0] - maps[1]).abs().amax((0, 2, 3, 4))
@@ -92,6 +111,7 @@ def test_gradient_equals_finite_differences(case):
         inner.diffusion_model.double()  # finite differences need the digits
         inner.diffusion_model.dtype = torch.float64
         try:
+
             def value(x):
                 # float64 all the way: word_maps works in float32, so steps are large enough for it
                 maps = pack.capture(inner, entry, x, sigma.double(), options, WORDS, layout)
@@ -127,10 +147,16 @@ def test_nothing_stays_behind_a_capture(demo):
     latent, layout = random(1, 8, 16, 16), pack.map_layout(model)
     before = {name: p.data_ptr() for name, p in model.model.diffusion_model.named_parameters()}
     pack.look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, layout)
-    assert {name: p.data_ptr() for name, p in model.model.diffusion_model.named_parameters()} == before
+    assert {
+        name: p.data_ptr() for name, p in model.model.diffusion_model.named_parameters()
+    } == before
     assert all(p.is_inference() for p in model.model.diffusion_model.parameters())
     assert "optimized_attention_override" not in model.model_options.get("transformer_options", {})
-    assert torch.is_inference_mode_enabled() and not torch.is_grad_enabled() or torch.is_inference_mode_enabled()
+    assert (
+        torch.is_inference_mode_enabled()
+        and not torch.is_grad_enabled()
+        or torch.is_inference_mode_enabled()
+    )
 
 
 def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
@@ -142,7 +168,9 @@ def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
         calls.append(1)
         return func(*args, **kwargs)
 
-    model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = counting
+    model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = (
+        counting
+    )
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     latent = random(1, 8, 16, 16)
     pack.look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, pack.map_layout(model))
@@ -156,7 +184,12 @@ def test_words_are_found_in_the_host_s_tokens(demo):
     prompt = "a photo of a (teddy bear:1.2) left of a dog and above a dog"
     words = pack.find_words(demo[1], prompt, parse(prompt).relations)
     ids = [token for token, _ in demo[1].tokenize(prompt)["l"][0]]
-    spelled = {name: [ids[i] for i in positions] for name, positions in zip(words.names, words.words, strict=True)}
-    assert spelled["teddy bear"] == [i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406]
+    spelled = {
+        name: [ids[i] for i in positions]
+        for name, positions in zip(words.names, words.words, strict=True)
+    }
+    assert spelled["teddy bear"] == [
+        i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406
+    ]
     assert words.names.count("dog") == 2
     assert words.words[1] != words.words[2]

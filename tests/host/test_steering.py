@@ -35,18 +35,39 @@ def plain(scene, sampler="euler", steps=6, seed=3, mask=None, batch=1, latent=No
     latent = torch.zeros(batch, 8, 16, 16) if latent is None else latent
     noise = comfy.sample.prepare_noise(latent, seed)
     return comfy.sample.sample(
-        model, noise, steps, 4.0, sampler, "normal", positive, negative, latent, denoise=denoise, noise_mask=mask, seed=seed, disable_pbar=True
+        model, noise, steps, 4.0, sampler, "normal", positive, negative, latent,
+        denoise=denoise, noise_mask=mask, seed=seed, disable_pbar=True,
     )  # fmt: skip
 
 
-def steered(scene, sampler="euler", steps=6, seed=3, mask=None, batch=1, latent=None, denoise=1.0, report=None, **settings):
+def steered(
+    scene,
+    sampler="euler",
+    steps=6,
+    seed=3,
+    mask=None,
+    batch=1,
+    latent=None,
+    denoise=1.0,
+    report=None,
+    **settings,
+):
     model, positive, negative, loss = scene
     settings = Steering(**{"end": 1.0, **settings})
-    return plain((pack.steer(model, loss, settings, report or Report()), positive, negative, loss), sampler, steps, seed, mask, batch, latent, denoise)
+    return plain(
+        (pack.steer(model, loss, settings, report or Report()), positive, negative, loss),
+        sampler,
+        steps,
+        seed,
+        mask,
+        batch,
+        latent,
+        denoise,
+    )
 
 
 def probability(scene, samples, mask=None) -> float:
-    """How surely the classifier reads the wanted relation in finished latents, at half noise: the mean of four looks."""
+    """How surely the classifier reads the wanted relation in finished latents, at half noise (mean of four looks)."""
     model, positive, _, loss = scene
     words = pack.pooling(loss.words, 77)
     total = 0.0
@@ -89,7 +110,9 @@ def test_a_sampler_that_cannot_be_steered_is_named(scene, sampler):
         steered(scene, sampler)
 
 
-@pytest.mark.parametrize("off", [{"strength": 0.0}, {"start": 0.5, "end": 0.5}, {"refinements": 0}], ids=str)
+@pytest.mark.parametrize(
+    "off", [{"strength": 0.0}, {"start": 0.5, "end": 0.5}, {"refinements": 0}], ids=str
+)
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m_sde", "uni_pc"])
 def test_steering_that_is_off_is_the_host_s_ksampler_bit_for_bit(scene, sampler, off):
     assert torch.equal(steered(scene, sampler, **off), plain(scene, sampler))
@@ -138,7 +161,9 @@ def test_after_an_error_or_a_cancel_a_plain_run_is_unchanged(scene, monkeypatch)
             raise comfy.model_management.InterruptProcessingException
 
     with monkeypatch.context() as patch:
-        patch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", cancelled)
+        patch.setattr(
+            comfy.model_management, "throw_exception_if_processing_interrupted", cancelled
+        )
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             steered(scene, target=0.9999)
     assert len(calls) == 3  # within one model call
@@ -153,7 +178,11 @@ def test_after_an_error_or_a_cancel_a_plain_run_is_unchanged(scene, monkeypatch)
 
 def test_a_gradient_that_is_no_number_stops_steering_and_finishes_the_picture(scene, monkeypatch):
     broken = ClassifierLoss.__call__
-    monkeypatch.setattr(ClassifierLoss, "__call__", lambda self, maps, level: broken(self, maps, level) * float("nan"))
+    monkeypatch.setattr(
+        ClassifierLoss,
+        "__call__",
+        lambda self, maps, level: broken(self, maps, level) * float("nan"),
+    )
     report = Report()
     samples = steered(scene, report=report)
     assert torch.equal(samples, plain(scene))
@@ -207,7 +236,9 @@ def test_a_classifier_for_another_layout_is_refused_with_a_sentence(demo, scene)
     model, clip, _ = demo
     _, relations, _ = RelationParse.execute(clip, PROMPT).result
     (capture,) = AttentionCapture.execute(model, relations, layers="1-3").result
-    with pytest.raises(ValueError, match="was trained on the maps of EmojiWorld, layers 1 to 7.*layers 1 to 3"):
+    with pytest.raises(
+        ValueError, match="was trained on the maps of EmojiWorld, layers 1 to 7.*layers 1 to 3"
+    ):
         L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
 
 
@@ -240,7 +271,9 @@ def test_the_first_step_after_the_last_is_refused_before_any_sampling(scene):
 def test_a_model_that_is_no_unet_is_named(demo):
     from types import SimpleNamespace
 
-    flux = SimpleNamespace(model=SimpleNamespace(model_config=SimpleNamespace(), diffusion_model=torch.nn.Identity()))
+    flux = SimpleNamespace(
+        model=SimpleNamespace(model_config=SimpleNamespace(), diffusion_model=torch.nn.Identity())
+    )
     with pytest.raises(ValueError, match="reads UNet models so far"):
         pack.map_layout(flux)
 
@@ -260,8 +293,22 @@ def test_a_tiny_model_of_every_family_is_steered(family):
         classifier.logits[-1].weight.mul_(20)
     loss = ClassifierLoss(classifier, parse("a dog above a cat").relations, ((2,), (5,)), ((0, 1),))
     report = Report()
-    patched = pack.steer(model, loss, Steering(end=1.0, strength=3.0, refinements=5, target=0.99), report)
+    patched = pack.steer(
+        model, loss, Steering(end=1.0, strength=3.0, refinements=5, target=0.99), report
+    )
     latent = torch.zeros(1, 4, 16, 16)
-    comfy.sample.sample(patched, comfy.sample.prepare_noise(latent, 1), 3, 2.0, "euler", "normal", cond, cond, latent, seed=1, disable_pbar=True)
+    comfy.sample.sample(
+        patched,
+        comfy.sample.prepare_noise(latent, 1),
+        3,
+        2.0,
+        "euler",
+        "normal",
+        cond,
+        cond,
+        latent,
+        seed=1,
+        disable_pbar=True,
+    )
     assert report.gradient_steps > 0
     assert report.looks[0].after.item() > report.looks[0].before.item()
