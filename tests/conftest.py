@@ -7,7 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Our nodes/ would hide the host's own nodes.py.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-sys.path.insert(0, str(ROOT / "demo"))
 
 spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
 sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)

@@ -113,9 +113,9 @@ def test_gradient_equals_finite_differences(case):
         try:
 
             def value(x):
-                # float64 all the way: word_maps works in float32, so steps are large enough for it
+                # word_maps works in float32 whatever comes in: the steps below are large enough for that
                 maps = pack.capture(inner, entry, x, sigma.double(), options, WORDS, layout)
-                return (maps.double() * target).mean()
+                return (maps.double() * target.clone()).mean()
 
             with pack.differentiable(inner.diffusion_model):
                 x = latent.double().clone().requires_grad_(True)
