@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test bench train clean
+.PHONY: help setup demo test bench train workflows clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -24,6 +24,9 @@ train: setup  ## train the demo world's models again (about two hours on two cor
 	@$(VENV) demo/diffusion.py
 	@$(VENV) demo/detector.py
 	@$(VENV) demo/classifier.py
+
+workflows: setup  ## write the bundled workflows and their pictures again
+	@$(VENV) demo/workflows.py
 
 clean:  ## delete unfinished training and caches, not the set-up
 	@rm -rf .work output

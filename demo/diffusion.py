@@ -1,6 +1,6 @@
 """Train the demo world's diffusion model and its text encoder together.
 
-    python demo/diffusion.py --steps 2000
+    python demo/diffusion.py --steps 1800
 
 composes and encodes its scenes first (kept in .work), resumes where it stopped, and writes
 demo/weights/emoji_unet.safetensors and emoji_clip.safetensors (float16). Needs the autoencoder.
@@ -137,7 +137,7 @@ class World(torch.nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=24576)
     parser.add_argument("--seed", type=int, default=1)

@@ -98,7 +98,11 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
-    return patcher, clip([states[CLIP]]), comfy.sd.VAE(sd=states[VAE])
+    text = clip([states[CLIP]])
+    # The host only warns when a text encoder's weights are missing, and goes on with whatever lay in memory.
+    if text.cond_stage_model.clip_l.transformer.state_dict().keys() != states[CLIP].keys():
+        raise ValueError(f"{CLIP} holds another text encoder's weights. Install the pack again.")
+    return patcher, text, comfy.sd.VAE(sd=states[VAE])
 
 
 class LoadDemoModel(io.ComfyNode):

@@ -95,14 +95,9 @@ def map_layout(
         raise ValueError(
             f"Attention Capture reads UNet models so far (SD1.x, SD2.x, SDXL, the demo model); this model is {family}."
         )
-    counts = [
-        module.heads
-        for name, module in unet.named_modules()
-        if name.endswith(".attn2") and module is not None
-    ]
-    first, _, last = (
-        ("1", "-", str(len(counts))) if layers.strip() == "all" else layers.strip().partition("-")
-    )
+    counts = [module.heads for name, module in unet.named_modules() if name.endswith(".attn2")]
+    chosen = f"1-{len(counts)}" if layers.strip() == "all" else layers.strip()
+    first, _, last = chosen.partition("-")
     try:
         first, last = int(first), int(last or first)
     except ValueError:
@@ -111,10 +106,9 @@ def map_layout(
         raise ValueError(
             f'layers is "{layers}"; this model has text-to-image attention layers 1 to {len(counts)}.'
         )
-    chosen = counts[first - 1 : last]
-    return MapLayout(
-        family, first, last, heads, len(chosen) if heads == "averaged" else sum(chosen), resolution
-    )
+    counts = counts[first - 1 : last]
+    channels = len(counts) if heads == "averaged" else sum(counts)
+    return MapLayout(family, first, last, heads, channels, resolution)
 
 
 class _Captured(BaseException):

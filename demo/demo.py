@@ -1,0 +1,134 @@
+"""Run the first bundled workflow in a real ComfyUI, for its own prompt and five more: `make demo`.
+
+Writes output/demo.png and the single pictures beside it.
+"""
+
+import json
+import sys
+import time
+
+import host
+
+import detector
+import numpy as np
+import torch
+from learn_to_steer.steering.relations import Relation, parse
+from live_server import Server, node_id, serving, to_api
+from PIL import Image, ImageDraw, ImageFont
+from scenes import RELATIONS, holds
+
+WORKFLOW = host.ROOT / "workflows" / "Put things where the prompt says (emoji demo).json"
+OUTPUT = host.ROOT / "output"
+PROMPTS = (  # GenEval's; the classifier has never seen these pairs
+    "a dog right of a teddy bear", "a zebra left of an elephant", "a bus below a toothbrush",
+    "a pizza right of a banana", "a book above a laptop",
+)  # fmt: skip
+HALVES = ("plain", "steered")
+GREEN, RED = "#2e9e4f", "#d03a3a"
+
+
+def missing() -> list[str]:
+    """The files that the demo needs and that are not there."""
+    weights = [host.WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "clip", "vae")]
+    needed = [*weights, detector.WEIGHTS, host.CLASSIFIERS / "emoji_world.safetensors", WORKFLOW]
+    return [str(path.relative_to(host.ROOT)) for path in needed if not path.exists()]
+
+
+def half(server: Server, graph: dict, name: str) -> tuple[np.ndarray, float]:
+    """The plain or the steered picture of the workflow, and the seconds from its sampler to its file."""
+    save = node_id(graph, "SaveImage", filename_prefix=f"learn-to-steer/{name}")
+    outputs, seconds = server.run(graph, [save])
+    return server.image(outputs[save]["images"][0]), seconds
+
+
+def verdict(picture: np.ndarray, asked: Relation) -> tuple[bool, str]:
+    """Is it as asked? And what the detector sees, in words."""
+    (things,) = detector.find(torch.from_numpy(picture.copy())[None] / 255)
+    kinds = (asked.subject.text, asked.object.text)
+    if absent := [f"no {kind}" for kind in kinds if kind not in things]:
+        return False, " and ".join(absent)
+    subject, object = (things[kind] for kind in kinds)
+    if holds(asked.label, subject, object):
+        return True, f"{kinds[0]} {asked.label} {kinds[1]}"
+    others = [relation for relation in RELATIONS if holds(relation, subject, object)]
+    return False, f"{kinds[0]} {' and '.join(others) or 'on'} {kinds[1]}"
+
+
+def grid(rows: list[dict]) -> Image.Image:
+    """Plain above steered, the prompt over both, green for right and red for wrong."""
+    side, gap, left, top = 256, 16, 96, 48
+    sheet = Image.new(
+        "RGB", (left + len(rows) * (side + gap), top + len(HALVES) * (side + gap)), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(18)
+    for line, name in enumerate(HALVES):
+        y = top + line * (side + gap)
+        draw.text((left / 2, y + side / 2), name, "black", font, anchor="mm")
+        for column, row in enumerate(rows):
+            x = left + column * (side + gap)
+            picture, right, _ = row[name]
+            large = Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(large, (x, y))
+            mark(draw, x + side - 24, y + 24, right)
+            if line == 0:
+                draw.text((x + side / 2, top / 2), row["prompt"], "black", font, anchor="mm")
+    return sheet
+
+
+def mark(draw: ImageDraw.ImageDraw, x: float, y: float, right: bool) -> None:
+    """A tick on green or a cross on red."""
+    draw.circle((x, y), 16, GREEN if right else RED, "white", 2)
+    if right:
+        draw.line([(x - 8, y), (x - 2, y + 6), (x + 8, y - 6)], "white", 4)
+    else:
+        draw.line([(x - 6, y - 6), (x + 6, y + 6)], "white", 4)
+        draw.line([(x - 6, y + 6), (x + 6, y - 6)], "white", 4)
+
+
+def main() -> None:
+    began = time.perf_counter()
+    if files := missing():
+        sys.exit(f"The demo needs {', '.join(files)}. Install the pack again, or run `make train`.")
+    OUTPUT.mkdir(exist_ok=True)
+    rows, spent = [], dict.fromkeys(HALVES, 0.0)
+    print("Starting ComfyUI ...", flush=True)
+    with serving() as server:
+        graph = to_api(json.loads(WORKFLOW.read_text()), server.object_info())
+        words, seed = node_id(graph, "L2S_RelationParse"), node_id(graph, "SeedNode")
+        understood = node_id(graph, "PreviewAny", source=[words, 2])
+        first = graph[seed]["inputs"]["seed"]
+        graph[seed]["inputs"]["seed"] = first + len(PROMPTS) + 1
+        server.run(graph)  # the first run of everything is slow: it is not timed
+        print("Both halves of the workflow are run and timed on their own.", flush=True)
+        for number, text in enumerate([graph[words]["inputs"]["text"], *PROMPTS]):
+            graph[words]["inputs"]["text"] = text
+            graph[seed]["inputs"]["seed"] = first + number
+            server.run(graph, [understood])  # what both halves share: the prompt's encoding
+            (asked,) = parse(text).relations
+            row = {"prompt": text}
+            for name in HALVES:
+                picture, seconds = half(server, graph, name)
+                Image.fromarray(picture).save(OUTPUT / f"{name}-{number + 1}.png")
+                row[name] = (picture, *verdict(picture, asked))
+                spent[name] += seconds
+                row[f"{name} seconds"] = seconds
+            rows.append(row)
+            print(
+                f"{asked.subject.text} {asked.label} {asked.object.text}:"
+                f" plain shows {row['plain'][2]}, steered shows {row['steered'][2]}"
+                f" ({row['plain seconds']:.1f} s, {row['steered seconds']:.1f} s)",
+                flush=True,
+            )
+    grid(rows).save(OUTPUT / "demo.png")
+    right = {name: sum(row[name][1] for row in rows) for name in HALVES}
+    print(
+        f'Asked: "{rows[0]["prompt"]}" and {len(PROMPTS)} more.'
+        f" Right: plain {right['plain']} of {len(rows)}, steered {right['steered']} of {len(rows)}."
+        f" Steered took {spent['steered'] / spent['plain']:.1f} times as long as plain"
+        f" ({time.perf_counter() - began:.0f} s in all). See output/demo.png"
+    )
+
+
+if __name__ == "__main__":
+    main()
