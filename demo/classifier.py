@@ -1,6 +1,6 @@
 """Train the demo world's relation classifier, and its control that never saw a wrong prompt.
 
-    python demo/classifier.py --draws 3 --steps 2600
+    python demo/classifier.py --draws 2 --steps 1800
 
 looks through ComfyUI at composed scenes of two things, noised to many levels, under a true prompt and under one with
 a wrong relation; labels by the picture; keeps a quarter of all pairs of kinds for the measurement. Writes
@@ -124,9 +124,9 @@ def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> di
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "--draws", type=int, default=3, help="looks at each scene under each kind of prompt"
+        "--draws", type=int, default=2, help="looks at each scene under each kind of prompt"
     )
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)

@@ -35,6 +35,31 @@ class Recorded:
         )
 
 
+# What a relation becomes when the picture is mirrored left-right, upside down, or about its diagonal.
+MIRRORED = (
+    {"left of": "right of", "right of": "left of"},
+    {"above": "below", "below": "above"},
+    {"left of": "above", "above": "left of", "right of": "below", "below": "right of"},
+)
+
+
+def mirrored(looks: Recorded, labels: tuple[str, ...]) -> Recorded:
+    """The looks, each mirrored by chance in every way there is, with the labels that are then right: eight for one."""
+    subject, object, label = looks.subject, looks.object, looks.label
+    for names, turn in zip(
+        MIRRORED, (lambda m: m.flip(-1), lambda m: m.flip(-2), lambda m: m.mT), strict=True
+    ):
+        chosen = torch.rand(len(looks)) < 0.5
+        become = torch.tensor([labels.index(names.get(name, name)) for name in labels])
+        where = chosen[:, None, None, None]
+        subject, object = (
+            torch.where(where, turn(subject), subject),
+            torch.where(where, turn(object), object),
+        )
+        label = torch.where(chosen, become[label], label)
+    return Recorded(subject, object, looks.level, label)
+
+
 def train(
     data: Recorded,
     config: ClassifierConfig,
@@ -53,7 +78,7 @@ def train(
         optimizer, rate, total_steps=steps, pct_start=0.1
     )
     for step in range(steps):
-        looks = data[torch.randint(len(data), (batch,))]
+        looks = mirrored(data[torch.randint(len(data), (batch,))], config.labels)
         logits = classifier(looks.subject.float(), looks.object.float(), looks.level)
         loss = F.cross_entropy(logits, looks.label, label_smoothing=0.02)
         optimizer.zero_grad()

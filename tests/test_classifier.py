@@ -6,7 +6,7 @@ from learn_to_steer.steering.attention import MapLayout
 from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, load, save
 from learn_to_steer.steering.loss import ClassifierLoss, steerable
 from learn_to_steer.steering.relations import Phrase, Relation, parse
-from learn_to_steer.steering.train import Recorded, correct, train
+from learn_to_steer.steering.train import Recorded, correct, mirrored, train
 from safetensors.torch import save_file
 
 LAYOUT = MapLayout("Toy", 1, 3, "averaged", 3, 16)
@@ -43,8 +43,27 @@ def test_swapping_the_words_mirrors_the_reading(classifier):
     torch.testing.assert_close(forwards, backwards[:, [1, 0, 3, 2]])
 
 
+def test_mirrored_looks_have_the_label_that_is_then_right():
+    cells = torch.arange(16.0)
+
+    def label_of(looks: Recorded) -> torch.Tensor:
+        """Read off where the maps are bright."""
+        a, b = looks.subject[:, 0], looks.object[:, 0]  # (N, 16, 16), each of mean 1
+        across = ((a - b).sum(1) * cells).sum(1)
+        down = ((a - b).sum(2) * cells).sum(1)
+        sideways = across.abs() > down.abs()
+        return torch.where(sideways, (across > 0).long(), 2 + (down > 0).long())
+
+    torch.manual_seed(0)
+    data = looks(300, 6)
+    turned = mirrored(data, LABELS)
+    assert not torch.equal(turned.label, data.label)
+    assert (label_of(data) == data.label).float().mean() > 0.97
+    assert (label_of(turned) == turned.label).float().mean() > 0.97
+
+
 def test_training_learns_where_things_are():
-    trained = train(looks(2000, 1), ClassifierConfig(LAYOUT, width=16), steps=150, batch=64, seed=1)
+    trained = train(looks(2000, 1), ClassifierConfig(LAYOUT, width=16), steps=120, batch=64, seed=1)
     assert correct(trained, looks(400, 2)).float().mean() > 0.85  # chance is 0.25
 
 
