@@ -41,6 +41,9 @@ class Recorder:
 
     def __init__(self, scenes: dict[str, torch.Tensor], layout_of=pack.map_layout, batch: int = 64):
         self.model, self.clip, _ = demo_model.load()
+        unet = self.model.model.diffusion_model
+        unet.dtype = torch.bfloat16  # maps need few digits, and these passes are most of the work
+        unet.to(unet.dtype)
         self.layout = layout_of(self.model)
         self.scenes, self.batch = scenes, batch
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
