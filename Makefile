@@ -16,8 +16,8 @@ test: setup  ## all tests
 	@$(VENV) -m ruff check .
 	@$(VENV) -m pytest
 
-bench: setup  ## plain against steered, with figures; N="200 100 50" SEED=1
-	@$(VENV) demo/bench.py --prompts $(or $(N),200 100 50) --seed $(or $(SEED),1)
+bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1
+	@$(VENV) demo/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)
 
 train: setup  ## train the demo world's models again (about two hours on two cores; resumes)
 	@$(VENV) demo/autoencoder.py

@@ -1,6 +1,6 @@
 """Plain against steered, with figures.
 
-    python demo/bench.py --prompts 200 100 50 --seed 1
+    python demo/bench.py --prompts 200 60 30 --seed 1
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, and steered by the
@@ -34,7 +34,7 @@ METHODS = {
     "steered": "emoji_world",
     "steered, true prompts only": "emoji_world_true_prompts",
 }
-STEPS, CFG, SAMPLER, SCHEDULER = 25, 4.0, "euler", "normal"
+STEPS, CFG, SAMPLER, SCHEDULER = 25, 5.0, "euler", "normal"
 RESULTS = host.ROOT / "bench"
 
 
@@ -133,7 +133,7 @@ def rows(done: dict[str, dict]) -> list[dict]:
                 "relation_correct": round(right / n, 3), "ci95": interval(right, n),
                 "correct_where_present": round(right / max(there, 1), 3),
                 "seconds_per_image": round(seconds, 3),
-                "time_ratio": round(seconds / (sum(r["seconds"] for r in plain) / len(plain)), 2),
+                "time_ratio": round(seconds / (sum(r["seconds"] for r in plain) / len(plain)), 2) if plain else math.nan,
                 "gradient_steps": round(sum(r["gradient_steps"] for r in records) / n, 2),
             })  # fmt: skip
     return table
@@ -165,7 +165,7 @@ def leak() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 100, 50])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 60, 30])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))

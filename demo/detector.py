@@ -1,6 +1,6 @@
 """Say which object is where in a picture of the demo world.
 
-    python demo/detector.py --steps 1200
+    python demo/detector.py --steps 1000
 
 trains a small convolutional net on composed scenes, measures it on 1000 fresh ones, and writes
 demo/weights/detector.safetensors.
@@ -127,7 +127,7 @@ def exact(found: dict[str, Thing], scene: list[Thing]) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

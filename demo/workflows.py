@@ -32,7 +32,7 @@ SEEDS = {ABOVE: 1, TWO: 1, ANY: 1, LOOK: 1}
 
 FOLDER = ROOT / "workflows"
 CLASSIFIER = "emoji_world.safetensors"
-SAMPLING = {"steps": 25, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"}
+SAMPLING = {"steps": 25, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
 VERSIONS = {"learn-to-steer": "0.1.0", "comfy-core": "0.30.0"}
 BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
 WIDTH, GAP, TITLE = 320, 40, 30  # px in the editor
@@ -136,7 +136,7 @@ def any_sampler() -> Workflow:
     def custom(name: str, model: tuple[str, int]) -> dict[str, Node]:
         return {
             f"{name} guider": node(
-                "CFGGuider", model=model, positive=("words", 0), negative=("nothing", 0), cfg=4.0
+                "CFGGuider", model=model, positive=("words", 0), negative=("nothing", 0), cfg=5.0
             ),
             name: node(
                 "SamplerCustomAdvanced", noise=("noise", 0), guider=(f"{name} guider", 0), sampler=("sampler", 0),

@@ -15,10 +15,11 @@ LossMap = io.Custom("LOSS_MAP")
 
 def steering_inputs() -> list:
     """What both nodes ask for."""
+    usual = Steering()
     return [
         io.Float.Input(
             "strength",
-            default=1.0,
+            default=usual.strength,
             min=0.0,
             max=10.0,
             step=0.05,
@@ -26,7 +27,7 @@ def steering_inputs() -> list:
         ),
         io.Float.Input(
             "start",
-            default=0.0,
+            default=usual.start,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -34,7 +35,7 @@ def steering_inputs() -> list:
         ),
         io.Float.Input(
             "end",
-            default=0.5,
+            default=usual.end,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -42,14 +43,14 @@ def steering_inputs() -> list:
         ),
         io.Int.Input(
             "refinements",
-            default=3,
+            default=usual.refinements,
             min=0,
             max=50,
             tooltip="Most gradient steps in one sampling step.",
         ),
         io.Float.Input(
             "target",
-            default=0.9,
+            default=usual.target,
             min=0.05,
             max=0.9999,
             step=0.01,
@@ -59,7 +60,7 @@ def steering_inputs() -> list:
         io.Combo.Input(
             "sharing",
             options=list(SHARING),
-            default="together",
+            default=usual.sharing,
             tooltip="How several relations share the gradient steps.",
         ),
     ]
@@ -88,7 +89,7 @@ class SteeredKSampler(io.ComfyNode):
                 io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Sampling steps."),
                 io.Float.Input(
                     "cfg",
-                    default=4.0,
+                    default=5.0,
                     min=0.0,
                     max=100.0,
                     step=0.1,

@@ -22,8 +22,8 @@ class Steering:
 
     strength: float = 1.0
     start: float = 0.0
-    end: float = 0.5
-    refinements: int = 3
+    end: float = 0.6
+    refinements: int = 1
     target: float = 0.9
     sharing: str = "together"
 

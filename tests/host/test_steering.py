@@ -53,7 +53,7 @@ def steered(
     **settings,
 ):
     model, positive, negative, loss = scene
-    settings = Steering(**{"end": 1.0, **settings})
+    settings = Steering(**{"end": 1.0, "refinements": 3, **settings})
     return plain(
         (pack.steer(model, loss, settings, report or Report()), positive, negative, loss),
         sampler,
