@@ -112,7 +112,7 @@ def interval(hits: int, n: int) -> list[float]:
     """Wilson's 95% interval of a rate."""
     z, p = 1.96, hits / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return [round((middle + sign * half) / (1 + z * z / n), 3) for sign in (-1, 1)]
+    return [abs(round((middle + sign * half) / (1 + z * z / n), 3)) for sign in (-1, 1)]
 
 
 def rows(done: dict[str, dict]) -> list[dict]:
@@ -124,6 +124,7 @@ def rows(done: dict[str, dict]) -> list[dict]:
             plain = [r for r in done.values() if (r["task"], r["method"]) == (task, "plain")]
             if not records:
                 continue
+            usual = sum(r["seconds"] for r in plain) / len(plain) if plain else math.nan
             n, right = len(records), sum(r["right"] for r in records)
             there = sum(r["there"] for r in records)
             seconds = sum(r["seconds"] for r in records) / n
@@ -133,7 +134,7 @@ def rows(done: dict[str, dict]) -> list[dict]:
                 "relation_correct": round(right / n, 3), "ci95": interval(right, n),
                 "correct_where_present": round(right / max(there, 1), 3),
                 "seconds_per_image": round(seconds, 3),
-                "time_ratio": round(seconds / (sum(r["seconds"] for r in plain) / len(plain)), 2) if plain else math.nan,
+                "time_ratio": round(seconds / usual, 2),
                 "gradient_steps": round(sum(r["gradient_steps"] for r in records) / n, 2),
             })  # fmt: skip
     return table

@@ -118,5 +118,9 @@ def test_geneval_s_prompts_are_covered_word_for_word():
     if not path.exists():
         pytest.skip("GenEval's prompts are not here")
     entries = [json.loads(line) for line in path.read_text().splitlines()]
-    covered = {e["prompt"] for e in entries if all(thing["class"] in KINDS for thing in e["include"])}
-    assert covered == {f"a photo of {phrase(a)} {relation} {phrase(b)}" for a, relation, b in GENEVAL}
+    covered = {
+        e["prompt"] for e in entries if all(thing["class"] in KINDS for thing in e["include"])
+    }
+    assert covered == {
+        f"a photo of {phrase(a)} {relation} {phrase(b)}" for a, relation, b in GENEVAL
+    }

@@ -10,8 +10,16 @@ UNET = {
     "in_channels": 4, "out_channels": 4, "use_temporal_resblock": False, "use_temporal_attention": False,
     "num_res_blocks": [1, 1], "channel_mult": [1, 2], "context_dim": 24,
 }  # fmt: skip
-PLAIN = {"transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1], "transformer_depth_middle": 1}
-DEEP = {"transformer_depth": [0, 2], "transformer_depth_output": [0, 0, 2, 2], "transformer_depth_middle": 2}
+PLAIN = {
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+    "transformer_depth_middle": 1,
+}
+DEEP = {
+    "transformer_depth": [0, 2],
+    "transformer_depth_output": [0, 0, 2, 2],
+    "transformer_depth_middle": 2,
+}
 FAMILIES = {
     "SD15": {"adm_in_channels": None, "model_channels": 32, "use_linear_in_transformer": False, **PLAIN},
     "SD20": {"adm_in_channels": None, "model_channels": 64, "use_linear_in_transformer": True, **PLAIN},
@@ -42,4 +50,6 @@ def tiny(family: str) -> comfy.model_patcher.ModelPatcher:
 
 def positive(family: str, columns: int = 77):
     """A conditioning of random text rows."""
-    return [[random(1, columns, 24), {"pooled_output": random(1, 1280)} if family == "SDXL" else {}]]
+    return [
+        [random(1, columns, 24), {"pooled_output": random(1, 1280)} if family == "SDXL" else {}]
+    ]

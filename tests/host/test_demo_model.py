@@ -16,7 +16,10 @@ WEIGHTS = Path(demo_model.WEIGHTS)
 
 
 def test_all_weights_together_are_under_40_mb():
-    files = [*WEIGHTS.glob("*.safetensors"), *(WEIGHTS.parent.parent / "classifier_weights").glob("*.safetensors")]
+    files = [
+        *WEIGHTS.glob("*.safetensors"),
+        *(WEIGHTS.parent.parent / "classifier_weights").glob("*.safetensors"),
+    ]
     assert len(files) == 6
     assert sum(path.stat().st_size for path in files) < 40e6
 
@@ -49,7 +52,16 @@ def test_cross_attention_is_at_16_and_lower(demo):
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog"))
     latent = torch.zeros(1, 8, 16, 16)
     comfy.sample.sample(
-        model, comfy.sample.prepare_noise(latent, 0), 1, 1.0, "euler", "normal", cond, cond, latent, disable_pbar=True
+        model,
+        comfy.sample.prepare_noise(latent, 0),
+        1,
+        1.0,
+        "euler",
+        "normal",
+        cond,
+        cond,
+        latent,
+        disable_pbar=True,
     )
     assert seen == {256, 64}
 
@@ -60,7 +72,16 @@ def test_it_draws_what_is_asked(demo):
     cond, none = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in texts)
     latent = torch.zeros(8, 8, 16, 16)
     samples = comfy.sample.sample(
-        model, comfy.sample.prepare_noise(latent, 4), 25, 4.0, "euler", "normal", cond, none, latent, disable_pbar=True
+        model,
+        comfy.sample.prepare_noise(latent, 4),
+        25,
+        4.0,
+        "euler",
+        "normal",
+        cond,
+        none,
+        latent,
+        disable_pbar=True,
     )
     found = find(vae.decode(samples))
     assert sum({"bus", "apple"} <= things.keys() for things in found) >= 6
@@ -76,7 +97,9 @@ def test_the_preview_shows_each_word_where_it_is(demo):
     positive, relations, _ = RelationParse.execute(clip, "a cat left of a bus").result
     (capture,) = AttentionCapture.execute(model, relations).result
     latent = {"samples": vae.encode(picture)}
-    overlays, maps = PreviewAttentionMaps.execute(model, positive, capture, latent, picture, 0.4).result
+    overlays, maps = PreviewAttentionMaps.execute(
+        model, positive, capture, latent, picture, 0.4
+    ).result
     assert overlays.shape == (2, 128, 128, 3) and maps.shape == (2, 128, 128)
     assert overlays.min() >= 0 and overlays.max() <= 1
     for one, thing in zip(maps, (cat, bus), strict=True):
