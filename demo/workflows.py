@@ -28,7 +28,7 @@ ABOVE = "Put things where the prompt says (emoji demo)"
 TWO = "Two relations (emoji demo)"
 ANY = "Steer any sampler (emoji demo)"
 LOOK = "See what the model looks at (emoji demo)"
-SEEDS = {ABOVE: 1, TWO: 1, ANY: 1, LOOK: 1}
+SEEDS = {ABOVE: 2, TWO: 1, ANY: 1, LOOK: 1}
 
 FOLDER = ROOT / "workflows"
 CLASSIFIER = "emoji_world.safetensors"
