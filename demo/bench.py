@@ -141,9 +141,9 @@ def rows(done: dict[str, dict]) -> list[dict]:
 
 
 def markdown(table: list[dict]) -> str:
-    head = "| task | method | n | all objects | relations right | 95% | right where all objects | time | "
-    "gradient steps |"
-    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
+    columns = ("task", "method", "n", "all objects", "relations right", "95%")
+    columns += ("right where all objects", "time", "gradient steps")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for r in table:
         low, high = r["ci95"]
         lines.append(

@@ -157,7 +157,7 @@ def any_sampler() -> Workflow:
         "**Change** the sampler in KSamplerSelect, or bring your own: Steer Model gives a steered MODEL to any of them."
         " What it did stands in the console.",
         [
-            [prompt("a zebra left of an elephant", None)],
+            [prompt("a pizza right of a banana", None)],
             [Group("2 One sampler for both", VIOLET, [sampling])],
             [
                 Group("3 Plain", GREY, [custom("plain", ("demo", 0)), saved("plain", ("plain", 0), "Plain")]),

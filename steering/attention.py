@@ -26,8 +26,8 @@ class MapLayout:
     resolution: int
 
     def __str__(self) -> str:
-        return f"{self.family}, layers {self.first} to {self.last}, heads {self.heads}, {self.channels} maps "
-        f"a word at {self.resolution}x{self.resolution}"
+        size = f"{self.channels} maps a word at {self.resolution}x{self.resolution}"
+        return f"{self.family}, layers {self.first} to {self.last}, heads {self.heads}, {size}"
 
 
 def pooling(words: Sequence[Sequence[int]], columns: int) -> Tensor:
