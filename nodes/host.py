@@ -296,11 +296,12 @@ SA_SOLVER = ("sample_sa_solver", "sample_sa_solver_pece")
 
 
 def check_sampler(name: str) -> None:
-    """Raises ValueError for a sampler that cannot be steered."""
-    if name.removeprefix("sample_").removesuffix("_function") in REFUSED:
+    """Raises ValueError for a sampler that cannot be steered. name: as in KSampler's list, or its function's."""
+    name = name.removeprefix("sample_").removesuffix("_function")
+    if name in REFUSED:
         raise ValueError(
-            f'The sampler "{name}" chooses its own steps, so none of them can be steered. Choose another, for '
-            f"example euler or dpmpp_2m."
+            f'The sampler "{name}" chooses its own steps, so none of them can be steered. '
+            "Choose another, for example euler or dpmpp_2m."
         )
 
 

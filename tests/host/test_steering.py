@@ -101,7 +101,9 @@ def test_every_sampler_is_steered(scene, sampler, masked):
     assert not torch.equal(before, after)
     assert probability(scene, after) >= min(probability(scene, before), 0.98)
     if masked:
-        torch.testing.assert_close(after[..., 0, :], latent[..., 0, :])
+        # What lies outside the mask is not touched (uni_pc itself does not keep it to the last digit).
+        torch.testing.assert_close(after[..., 0, :], before[..., 0, :])
+        torch.testing.assert_close(after[..., 0, :], latent[..., 0, :], rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("sampler", pack.REFUSED)
