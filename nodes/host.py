@@ -322,17 +322,15 @@ class _SteeredModel:
         self.steered_steps = steering.steps(len(sigmas) - 1)
         self.calls = 0
         self.step = -1
-        self.pause, self.skip = (
-            0,
-            0,
-        )  # looks to leave out: twice as many each time all relations were found satisfied
+        # Looks to leave out: twice as many each time all relations were found satisfied.
+        self.pause = self.skip = 0
         self.pending = None  # uni_pc's move, to be made by its callback
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
     def __call__(self, x: Tensor, sigma: Tensor, **kwargs):
-        if self._begins_step(sigma) and self.step in self.steered_steps and not self.report.failed:
+        if self._begins_step() and self.step in self.steered_steps and not self.report.failed:
             if self.skip:
                 self.skip -= 1
             else:
@@ -346,7 +344,7 @@ class _SteeredModel:
         if callback is not None:
             callback(state)
 
-    def _begins_step(self, sigma: Tensor) -> bool:
+    def _begins_step(self) -> bool:
         """Is this the step's first question? Counts steps on the way."""
         first, later = EVALUATIONS.get(self.name, (1, 1))
         call, self.calls = self.calls, self.calls + 1
@@ -360,6 +358,7 @@ class _SteeredModel:
         cond = active_positive(guider.conds["positive"], float(sigma[0]))
         signal, noise = signal_and_noise(inner, float(sigma[0]))
         level = noise_level(signal, noise)
+        self.loss.classifier.to(x.device)
         controls = comfy.sampler_helpers.get_models_from_cond([cond], "control")
         modules = [
             inner.diffusion_model,
