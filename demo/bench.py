@@ -16,6 +16,7 @@ from dataclasses import asdict
 
 import host
 
+import comfy.sample
 import numpy as np
 import torch
 from detector import accuracy, find
@@ -59,9 +60,6 @@ class Bench:
     """The demo model and both classifiers; makes and judges pictures."""
 
     def __init__(self, steering: Steering):
-        import comfy.sample
-
-        self.sample = comfy.sample
         self.model, self.clip, self.vae = demo_model.load()
         self.layout = pack.map_layout(self.model)
         self.negative = self.encode("")
@@ -89,8 +87,8 @@ class Bench:
             )
             model = pack.steer(self.model, loss, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
-        noise = self.sample.prepare_noise(latent, seed)
-        samples = self.sample.sample(
+        noise = comfy.sample.prepare_noise(latent, seed)
+        samples = comfy.sample.sample(
             model, noise, STEPS, CFG, SAMPLER, SCHEDULER, positive, self.negative, latent, seed=seed, disable_pbar=True
         )  # fmt: skip
         seconds = time.perf_counter() - began
@@ -154,16 +152,6 @@ def markdown(table: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def leak() -> dict:
-    """Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained."""
-    loaded = {
-        name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors")
-        for name in METHODS.values()
-        if name
-    }
-    return {name: model.config.notes.get("accuracy") for name, model in loaded.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--prompts", type=int, nargs="+", default=[200, 60, 30])
@@ -220,7 +208,9 @@ def main() -> None:
     table = rows(done)
     print(markdown(table))
     if not args.tuning:
-        results = {"command": command, "settings": settings, "rows": table, "leak": leak()}
+        # Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained.
+        leak = {name: c.config.notes["accuracy"] for name, c in bench.classifiers.items()}
+        results = {"command": command, "settings": settings, "rows": table, "leak": leak}
         write(
             lambda path: path.write_text(json.dumps(results, indent=1) + "\n"),
             RESULTS / "results.json",

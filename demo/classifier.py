@@ -8,6 +8,7 @@ classifier_weights/emoji_world.safetensors and emoji_world_true_prompts.safetens
 """
 
 import argparse
+from dataclasses import replace
 from functools import cache
 
 import host
@@ -39,12 +40,12 @@ PROMPTS = ("true", "wrong", "true again")
 class Recorder:
     """Looks of the demo model at scenes, in batches, through the host's own sampling code."""
 
-    def __init__(self, scenes: dict[str, torch.Tensor], layout_of=pack.map_layout, batch: int = 64):
+    def __init__(self, scenes: dict[str, torch.Tensor], batch: int = 64):
         self.model, self.clip, _ = demo_model.load()
         unet = self.model.model.diffusion_model
         unet.dtype = torch.bfloat16  # maps need few digits, and these passes are most of the work
         unet.to(unet.dtype)
-        self.layout = layout_of(self.model)
+        self.layout = pack.map_layout(self.model)
         self.scenes, self.batch = scenes, batch
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
         self.phrase = cache(lambda kind: [i for i in self.ids(kind) if i not in (49406, 49407)])
@@ -171,9 +172,8 @@ def main() -> None:
             "command": f"python demo/classifier.py --draws {args.draws} --steps {args.steps} --seed {args.seed}",
         }
         print(name, notes, flush=True)
-        trained = RelationClassifier(ClassifierConfig(recorder.layout, notes=notes))
-        trained.load_state_dict(classifier.state_dict())
-        save(trained, host.CLASSIFIERS / f"{name}.safetensors")
+        classifier.config = replace(config, notes=notes)
+        save(classifier, host.CLASSIFIERS / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

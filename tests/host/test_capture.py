@@ -143,20 +143,19 @@ def test_layers_can_be_chosen(demo):
 
 def test_nothing_stays_behind_a_capture(demo):
     model, clip, _ = demo
+    unet = model.model.diffusion_model
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     latent, layout = random(1, 8, 16, 16), pack.map_layout(model)
-    before = {name: p.data_ptr() for name, p in model.model.diffusion_model.named_parameters()}
     pack.look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, layout)
-    assert {
-        name: p.data_ptr() for name, p in model.model.diffusion_model.named_parameters()
-    } == before
-    assert all(p.is_inference() for p in model.model.diffusion_model.parameters())
+    before, grad = dict(unet.named_parameters()), torch.is_grad_enabled()
+    with pytest.raises(KeyError), pack.differentiable(unet):
+        assert not any(p.is_inference() for p in unet.parameters())
+        assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+        raise KeyError
+    after = dict(unet.named_parameters())
+    assert all(after[name] is p and p.is_inference() for name, p in before.items())
+    assert torch.is_inference_mode_enabled() and torch.is_grad_enabled() == grad
     assert "optimized_attention_override" not in model.model_options.get("transformer_options", {})
-    assert (
-        torch.is_inference_mode_enabled()
-        and not torch.is_grad_enabled()
-        or torch.is_inference_mode_enabled()
-    )
 
 
 def test_another_pack_s_attention_override_stays_and_is_not_called(demo):

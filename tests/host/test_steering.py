@@ -66,7 +66,7 @@ def steered(
     )
 
 
-def probability(scene, samples, mask=None) -> float:
+def probability(scene, samples) -> float:
     """How surely the classifier reads the wanted relation in finished latents, at half noise (mean of four looks)."""
     model, positive, _, loss = scene
     words = pack.pooling(loss.words, 77)
