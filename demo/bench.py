@@ -22,6 +22,7 @@ import torch
 from detector import accuracy, find
 from learn_to_steer.nodes import demo_model
 from learn_to_steer.nodes import host as pack
+from learn_to_steer.nodes.host_words import find_words, mark
 from learn_to_steer.steering import classifier as classifiers
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
@@ -78,12 +79,12 @@ class Bench:
     ) -> tuple[torch.Tensor, float, Report]:
         """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
         report, model = Report(), self.model
-        positive = self.encode(text)
+        positive = mark(self.encode(text), text)
         began = time.perf_counter()
         if classifier:
-            words = pack.find_words(self.clip, text, parse(text).relations)
+            words = find_words(self.clip, text, parse(text).relations)
             loss = ClassifierLoss(
-                self.classifiers[classifier], words.relations, words.words, words.pairs
+                self.classifiers[classifier], text, words.relations, words.words, words.pairs
             )
             model = pack.steer(self.model, loss, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)

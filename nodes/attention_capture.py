@@ -8,7 +8,8 @@ import torch
 from comfy_api.latest import io
 
 from ..steering.attention import MapLayout, pooling
-from .host import Words, look, map_layout, sigma_at
+from .host import look, map_layout, sigma_at
+from .host_words import Words, encoded_from
 from .relation_parse import Relations
 
 
@@ -124,6 +125,12 @@ class PreviewAttentionMaps(io.ComfyNode):
             raise ValueError(
                 'There is no relation in the prompt, so there is no word to show. Write one, for example "a '
                 'dog left of a cat".'
+            )
+        positive = [entry for entry in positive if encoded_from([entry[1]], capture.words.prompt)][:1]
+        if not positive:
+            raise ValueError(
+                f'The positive conditioning was not encoded from "{capture.words.prompt}", whose words are to be shown. '
+                "Connect the positive output of that Relation Parse."
             )
         latent = samples["samples"]
         words = pooling(capture.words.words, positive[0][0].shape[1])

@@ -68,4 +68,5 @@ class L2SClassifierLoss(io.ComfyNode):
             for relation, pair in zip(words.relations, words.pairs, strict=True)
             if relation in known
         )
-        return io.NodeOutput(ClassifierLoss(loaded, known, words.words, pairs), "\n".join(unknown))
+        loss = ClassifierLoss(loaded, words.prompt, known, words.words, pairs)
+        return io.NodeOutput(loss, "\n".join(unknown))

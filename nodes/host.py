@@ -8,7 +8,6 @@ import copy
 import functools
 import logging
 import math
-from dataclasses import dataclass
 
 import comfy.conds
 import comfy.ldm.modules.attention
@@ -24,59 +23,10 @@ from torch import Tensor
 from ..steering.attention import MapLayout, noise_level, pooling, stack_layers, word_maps
 from ..steering.guidance import Look, Report, Steering, refine
 from ..steering.loss import ClassifierLoss
-from ..steering.relations import Phrase, Relation
-from ..steering.tokens import occurrence, positions
+from .host_words import encoded_from
 
 log = logging.getLogger(__name__)
 KEY = "learn_to_steer"
-
-
-# --- Words: where a prompt's phrases stand in the conditioning ------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Words:
-    """A prompt's relations and the conditioning rows of their phrases.
-
-    pairs: (subject, object) of each relation, as indices into words.
-    """
-
-    prompt: str
-    relations: tuple[Relation, ...]
-    names: tuple[str, ...]
-    words: tuple[tuple[int, ...], ...]
-    pairs: tuple[tuple[int, int], ...]
-
-
-def _ids(clip, text: str) -> list[int]:
-    """Token ids of all chunks, one after another; -1 for an embedding's vectors.
-
-    Encoders of one model agree on positions, so the first one's will do.
-    """
-    chunks = next(iter(clip.tokenize(text).values()))
-    return [token[0] if isinstance(token[0], int) else -1 for chunk in chunks for token in chunk]
-
-
-def find_words(clip, prompt: str, relations: tuple[Relation, ...]) -> Words:
-    """Raises ValueError naming the phrase when the text encoder's tokens of the prompt do not hold it."""
-    ids, specials = _ids(clip, prompt), set(_ids(clip, ""))
-    phrases: dict[Phrase, tuple[int, ...]] = {}
-    for relation in relations:
-        for phrase in (relation.subject, relation.object):
-            wanted = [token for token in _ids(clip, phrase.text) if token not in specials]
-            phrases[phrase] = positions(ids, wanted, occurrence(prompt, phrase.span))
-            if not phrases[phrase]:
-                raise ValueError(
-                    f'"{phrase.text}" was not found among the tokens of the prompt. Write it there in the '
-                    f"same words, in one piece."
-                )
-    order = list(phrases)
-    pairs = tuple(
-        (order.index(relation.subject), order.index(relation.object)) for relation in relations
-    )
-    return Words(
-        prompt, relations, tuple(phrase.text for phrase in order), tuple(phrases.values()), pairs
-    )
 
 
 # --- Maps: what the model's text-to-image attention looks at ---------------------------------------------------------
@@ -222,12 +172,12 @@ def signal_and_noise(model, sigma: float) -> tuple[float, float]:
     return getattr(model.model_sampling, "sigma_data", 1.0), sigma
 
 
-def active_positive(conds: list[dict], sigma: float) -> dict:
-    """The positive conditioning that maps are read from: the first entry that acts at this noise level."""
+def active(conds: list[dict], sigma: float) -> dict | None:
+    """The first of the conditioning entries that acts at this noise level."""
     for cond in conds:
         if cond.get("timestep_start", math.inf) >= sigma >= cond.get("timestep_end", -math.inf):
             return cond
-    return conds[0]
+    return None
 
 
 class _Look(comfy.samplers.Sampler):
@@ -355,7 +305,10 @@ class _SteeredModel:
     def _move(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
         guider, options = self.model.inner_model, kwargs["model_options"]
         inner = guider.inner_model
-        cond = active_positive(guider.conds["positive"], float(sigma[0]))
+        conds = encoded_from(guider.conds["positive"], self.loss.prompt)
+        cond = active(conds, float(sigma[0]))
+        if cond is None:
+            return x  # limited to other noise levels
         signal, noise = signal_and_noise(inner, float(sigma[0]))
         level = noise_level(signal, noise)
         self.loss.classifier.to(x.device)
@@ -445,6 +398,13 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
         if "positive" not in executor.class_obj.conds:
             raise ValueError(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
+            )
+        conds = executor.class_obj.conds["positive"]
+        if not encoded_from(conds, loss.prompt):
+            raise ValueError(
+                f'The positive conditioning was not encoded from "{loss.prompt}", whose relations are to be steered. '
+                "Connect the positive output of that Relation Parse; nodes in between may change or combine it. "
+                "Encoded by another node? Then lead it through Relation Parse's conditioning input."
             )
         run = report if report is not None else Report()
         run.relations = [str(relation) for relation in loss.relations]

@@ -1,9 +1,9 @@
 """Relation Parse: a prompt -> its conditioning, and the relations in it with the places of their words."""
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..steering import relations
-from .host import find_words
+from .host_words import find_words, mark
 
 Relations = io.Custom("L2S_RELATIONS")
 
@@ -15,8 +15,8 @@ class RelationParse(io.ComfyNode):
             node_id="L2S_RelationParse",
             display_name="Relation Parse",
             category="learn-to-steer",
-            description="Encodes a prompt and reads its relations: left of, right of, above, below. Shows "
-            "what it understood; correct it below.",
+            description="Encodes a prompt and reads its relations: left of, right of, above, below, near, behind and "
+            "so on. Shows what it understood; correct it in the box below the prompt.",
             search_aliases=[
                 "spatial prompt",
                 "left of",
@@ -40,7 +40,14 @@ class RelationParse(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Leave empty to read the relations from the prompt. Or write them yourself, one "
-                    '"subject | relation | object" a line, in the prompt\'s own words.',
+                    '"subject | relation | object" a line, in the prompt\'s own words: "dog | left of | cat". '
+                    '"dog#2" is the second dog, "dog@5-6" gives its token positions by hand.',
+                ),
+                io.Conditioning.Input(
+                    "conditioning",
+                    optional=True,
+                    tooltip="Leave open to encode the text here. Or connect what another node encoded from the same "
+                    "text with the same CLIP (CLIPTextEncodeSDXL, CLIPTextEncodeFlux ...).",
                 ),
             ],
             outputs=[
@@ -54,16 +61,26 @@ class RelationParse(io.ComfyNode):
                     tooltip="The relations as text, one a line. Show it with Preview as Text.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, clip, text: str, corrections: str = "") -> io.NodeOutput:
+    def execute(cls, clip, text: str, corrections: str = "", conditioning=None) -> io.NodeOutput:
         parsed = (
             relations.override(text, corrections) if corrections.strip() else relations.parse(text)
         )
-        words = find_words(clip, text, parsed.relations)
+        given = conditioning[0][0].shape[1] if conditioning else None
+        words = find_words(clip, text, parsed.relations, given)
+        if conditioning is None:
+            conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         understood = [str(relation) for relation in parsed.relations] or [
             "No relation found: the picture will not be steered."
         ]
-        conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-        return io.NodeOutput(conditioning, words, "\n".join([*understood, *parsed.warnings]))
+        report = "\n".join([*understood, *parsed.warnings])
+        if cls.hidden and cls.hidden.unique_id:
+            from server import PromptServer  # not there in scripts without a server
+
+            PromptServer.instance.send_progress_text(report, cls.hidden.unique_id)
+        return io.NodeOutput(
+            mark(conditioning, text), words, report, ui=ui.PreviewText(report)
+        )

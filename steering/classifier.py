@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .attention import MapLayout
-from .relations import OPPOSITE
+from .lexicon import OPPOSITE
 
 FORMAT = "learn-to-steer relation classifier 1"
 

@@ -15,10 +15,12 @@ from .relations import Relation
 class ClassifierLoss:
     """The classifier's cross-entropy for every wanted relation (Learn-to-Steer, section 3, its guidance loss).
 
-    words: token positions of the phrases that maps are captured for; pairs: (subject, object) as indices into words.
+    prompt: the text that the relations were read from, which marks its conditioning; words: rows of the conditioning that
+    hold each phrase that maps are captured for; pairs: (subject, object) of each relation, as indices into words.
     """
 
     classifier: RelationClassifier
+    prompt: str
     relations: tuple[Relation, ...]
     words: tuple[tuple[int, ...], ...]
     pairs: tuple[tuple[int, int], ...]

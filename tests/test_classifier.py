@@ -108,7 +108,7 @@ def test_damaged_and_foreign_files_are_named(classifier, tmp_path):
 
 def test_loss_is_the_cross_entropy_of_every_relation(classifier):
     relations = parse("a dog left of a cat and above a bus").relations
-    loss = ClassifierLoss(classifier, relations, ((1,), (2,), (3,)), ((0, 1), (0, 2)))
+    loss = ClassifierLoss(classifier, "a prompt", relations, ((1,), (2,), (3,)), ((0, 1), (0, 2)))
     data, other = looks(5, 4), looks(5, 5)
     maps = torch.stack([data.subject, data.object, other.object], 1)
     losses = loss(maps, 0.4)

@@ -1,229 +1,196 @@
 """Relations read from prompts and written by hand."""
 
 import json
+import re
+import statistics
 import subprocess
 import sys
+import time
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_to_steer.steering.relations import (
-    OPPOSITE,
-    SPELLINGS,
-    STEERABLE,
-    Parsed,
-    Phrase,
-    Relation,
-    override,
-    parse,
-)
+from learn_to_steer.steering.lexicon import DIRECTIONS, LABELS, SPELLINGS
+from learn_to_steer.steering.relations import Parsed, Phrase, Relation, override, parse
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+KINDS = (
+    "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, parking "
+    "meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie, "
+    "suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis "
+    "racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, "
+    "pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell "
+    "phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush"
+).split(", ")
 
 
-def read(prompt: str) -> list[str]:
-    """The relations of the prompt as text, after a check that every span holds its phrase."""
+# --- Prompts with the relations that they state: tests/prompts*.txt -----------------------------------------------
+
+
+def sections(*names: str) -> dict[str, list[tuple[str, list[str]]]]:
+    """Section -> its prompts, each with the lines that are expected for it.
+
+    A prompt stands at the beginning of a line ("\\n" is a line break in it), the answer's lines are indented: relations
+    with "#2" after a phrase that stands in the prompt more than once, "!" for a warning, "-" for nothing.
+    """
+    found: dict[str, list] = {}
+    section = ""
+    for name in names:
+        for line in (TESTS / name).read_text(encoding="utf-8").splitlines():
+            if line.startswith("# "):
+                section = line[2:]
+            elif line.startswith("    "):
+                found[section][-1][1].extend([] if line.strip() == "-" else [line.strip()])
+            elif line:
+                found.setdefault(section, []).append((line.replace("\\n", "\n"), []))
+    return found
+
+
+def named(prompt: str, phrase: Phrase) -> str:
+    """The phrase with "#2" when it is the second of its words."""
+    words = rf"(?<!\w){re.escape(phrase.text)}(?!\w)"
+    places = [match.span() for match in re.finditer(words, prompt, re.IGNORECASE)]
+    number = places.index(phrase.span) + 1
+    return phrase.text if number == 1 else f"{phrase.text}#{number}"
+
+
+def answer(prompt: str) -> list[str]:
     parsed = parse(prompt)
-    assert parsed.prompt == prompt
     check_spans(parsed)
-    return [str(relation) for relation in parsed.relations]
+    lines = []
+    for relation in parsed.relations:
+        objects = [relation.object, relation.second] if relation.second else [relation.object]
+        objects = " and ".join(named(prompt, phrase) for phrase in objects)
+        lines.append(f"{named(prompt, relation.subject)} | {relation.label} | {objects}")
+    kinds = ("contradicts", "says the same")
+    return lines + ["! " + kind for kind in kinds for warning in parsed.warnings if kind in warning]
 
 
 def check_spans(parsed: Parsed) -> None:
     for relation in parsed.relations:
-        for phrase in (relation.subject, relation.object):
+        assert relation.label in LABELS
+        for phrase in filter(None, (relation.subject, relation.object, relation.second)):
             assert parsed.prompt[slice(*phrase.span)] == phrase.text != ""
 
 
-FORMS = {
-    "left of": ["left of", "to the left of", "on the left of", "on the left side of", "on the left hand side of",
-                "on the left-hand side of", "To The LEFT of"],
-    "right of": ["right of", "to the right of", "on the right of", "on the right side of", "on the right hand side of",
-                 "on the right-hand side of", "to the right side of"],
-    "above": ["above", "over", "on top of", "on the top of", "ABOVE"],
-    "below": ["below", "under", "beneath", "underneath", "on the bottom of", "Under"],
-}  # fmt: skip
+def misread(prompts: list[tuple[str, list[str]]]) -> list[tuple[str, list[str], list[str]]]:
+    return [(prompt, wanted, answer(prompt)) for prompt, wanted in prompts if answer(prompt) != wanted]
+
+
+PROMPTS = sections("prompts.txt", "prompts_geneval.txt")
+
+
+@pytest.mark.parametrize("section", PROMPTS)
+def test_prompts(section):
+    assert misread(PROMPTS[section]) == []
+
+
+def test_there_are_enough_prompts():
+    assert sum(map(len, sections("prompts.txt").values())) >= 250
+    assert sum(map(len, sections("prompts_geneval.txt").values())) == 100
+
+
+def test_prompts_that_the_rules_were_never_tuned_to():
+    """The score as it came out; README says it. It may rise by chance, and must not fall unseen."""
+    prompts = sum(sections("prompts_unseen.txt").values(), [])
+    right = len(prompts) - len(misread(prompts))
+    assert len(prompts) == 100
+    assert right == UNSEEN_RIGHT
+
+
+def test_every_prompt_of_visor():
+    """All ordered pairs of COCO's 80 kinds in VISOR's four relations, its 25,280 spatial prompts."""
+    ways = {"to the left of": "left of", "to the right of": "right of", "above": "above", "below": "below"}
+    began, read = time.perf_counter(), 0
+    for subject, object in permutations(KINDS, 2):
+        a, b = ("an" if kind[0] in "aeiou" else "a" for kind in (subject, object))
+        for way, label in ways.items():
+            (relation,) = parse(f"{a} {subject} {way} {b} {object}").relations
+            assert (relation.subject.text, relation.label, relation.object.text) == (subject, label, object)
+            read += 1
+    assert read == 25280
+    assert time.perf_counter() - began < 30  # it takes two seconds
+
+
+# --- What the sets above do not say -------------------------------------------------------------------------------
+
+
+def read(prompt: str) -> list[str]:
+    parsed = parse(prompt)
+    check_spans(parsed)
+    return [str(relation) for relation in parsed.relations]
 
 
 @pytest.mark.parametrize(
-    ("label", "form"), [(label, form) for label, forms in FORMS.items() for form in forms]
+    ("label", "way"), [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"]
 )
-def test_form(label, form):
-    assert read(f"a photo of a giraffe {form} an airplane") == [f"giraffe | {label} | airplane"]
+def test_every_spelling(label, way):
+    assert read(f"a photo of a giraffe {way} an airplane") == [f"giraffe | {label} | airplane"]
+
+
+@pytest.mark.parametrize("lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "])
+@pytest.mark.parametrize("vertical", ["", "upper ", "top ", "lower-", "bottom "])
+@pytest.mark.parametrize("tail", [" of", " side of", " hand side of", "-hand side of"])
+def test_every_left_and_right(lead, vertical, tail):
+    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(vertical.strip(" -"), "lower left of")
+    assert read(f"a dog {lead}{vertical}left{tail} a cat") == [f"dog | {label} | cat"]
+    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [f"dog | {label.replace('left', 'right')} | cat"]
 
 
 @pytest.mark.parametrize(
-    "before",
-    ["sitting", "is", "which is placed", "that hangs", "hangs", "directly", "high", "just", "right", "is sitting just",
-     "which is", "flying high", "stands", ", sitting", ", which is,"],
-)  # fmt: skip
-def test_words_before_the_relation_are_not_the_subject(before):
-    assert read(f"a red bird {before} above a bus") == ["red bird | above | bus"]
-
-
-@pytest.mark.parametrize(
-    "head", ["photo", "picture", "image", "emoji", "painting", "close-up photo"]
+    "prompt", ["", "   ", "\n", "left of", "left of a cat", "a dog left of", "of", "masterpiece, best quality, 8k"]
 )
-def test_style_head_is_not_the_subject(head):
-    assert read(f"A {head} of a dog left of a cat") == ["dog | left of | cat"]
-    assert read(f"{head} of dog left of cat") == ["dog | left of | cat"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "relation"),
-    [
-        ("a photo of a brown dog right of a teddy bear", "brown dog | right of | teddy bear"),
-        ("a photo of a hot dog below a parking meter", "hot dog | below | parking meter"),
-        ("a stop sign above a dining table", "stop sign | above | dining table"),
-        ("the Dog left of The Cat", "Dog | left of | Cat"),
-        ("two dogs left of three black cats", "dogs | left of | black cats"),
-        ("2 dogs left of 3 cats", "dogs | left of | cats"),
-        ("a cup of tea left of a glass of wine", "cup of tea | left of | glass of wine"),
-        ("a high chair left of a high chair", "high chair | left of | high chair"),
-        ("three flies above a flying bird", "flies | above | flying bird"),
-        ("there is a dog left of a cat", "dog | left of | cat"),
-        ("a table and a dog left of a cat", "dog | left of | cat"),
-        ("a dog left of the other dog", "dog | left of | other dog"),
-        ("a dog left of a picture of a cat", "dog | left of | picture"),
-        ("a man wearing a red hat left of a tree", "man | left of | tree"),
-        ("a man in a red coat left of a tree", "man | left of | tree"),
-        ("in a kitchen a cup left of a spoon", "cup | left of | spoon"),
-        ("a grand-mother's cup left of a T-shirt", "grand-mother's cup | left of | T-shirt"),
-    ],
-)
-def test_noun_phrase(prompt, relation):
-    assert read(prompt) == [relation]
-
-
-@pytest.mark.parametrize(
-    "tail",
-    ["", ", studio lighting, 4k", ".", " and a bus", " with a hat", " sitting on a mat", " that sleeps", " in a garden",
-     " wearing sunglasses", " next to a bus", "\nmasterpiece", " is what we see", "; sharp"],
-)  # fmt: skip
-def test_object_ends(tail):
-    assert read("a dog left of a black cat" + tail) == ["dog | left of | black cat"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "subject", "object"),
-    [
-        ("(a dog:1.2) left of a cat", "dog", "cat"),
-        ("a (dog:1.2) left of ((a teddy bear):0.8), sharp", "dog", "teddy bear"),
-        ("a ((brown dog)) (left of:1.3) a [cat]", "brown dog", "cat"),
-        ("(a dog left of a cat:1.2)", "dog", "cat"),
-        (
-            "a (brown:1.2) dog left of a cat",
-            "dog",
-            "cat",
-        ),  # a bracket within the phrase: the part with the noun
-        ('a "dog" left of a “cat”', "dog", "cat"),
-        (r"a dog \(left of\) a cat", "dog", "cat"),
-    ],
-)
-def test_emphasis_is_not_in_the_phrases(prompt, subject, object):
-    assert read(prompt) == [f"{subject} | left of | {object}"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "relations"),
-    [
-        (
-            "a cup left of a spoon left of a fork",
-            ["cup | left of | spoon", "spoon | left of | fork"],
-        ),
-        ("a dog left of a cat above a bus", ["dog | left of | cat", "cat | above | bus"]),
-        ("a dog left of a cat which is above a bus", ["dog | left of | cat", "cat | above | bus"]),
-        ("a dog left of a cat, which is above a bus", ["dog | left of | cat", "cat | above | bus"]),
-        ("a dog left of a cat and above a bus", ["dog | left of | cat", "dog | above | bus"]),
-        (
-            "a dog is left of a cat, and is above a bus",
-            ["dog | left of | cat", "dog | above | bus"],
-        ),
-        ("a dog left of a cat, above a bus", ["dog | left of | cat", "dog | above | bus"]),
-        (
-            "a dog left of a cat in a garden and above a bus",
-            ["dog | left of | cat", "dog | above | bus"],
-        ),
-        ("a dog above and to the left of a cat", ["dog | above | cat", "dog | left of | cat"]),
-        (
-            "a dog left of a cat, and a bus above a car",
-            ["dog | left of | cat", "bus | above | car"],
-        ),
-        ("a dog left of a cat and a bus above a car", ["dog | left of | cat", "bus | above | car"]),
-        (
-            "A dog is left of a cat. A bus hangs above a car.",
-            ["dog | left of | cat", "bus | above | car"],
-        ),
-        ("dog left of cat\nbus above car", ["dog | left of | cat", "bus | above | car"]),
-        (
-            "a dog left of a cat. Above a bus",
-            ["dog | left of | cat"],
-        ),  # a sentence takes no subject from another
-    ],
-)
-def test_several(prompt, relations):
-    assert read(prompt) == relations
+def test_no_relation_is_a_normal_answer(prompt):
+    assert parse(prompt) == Parsed(prompt, (), ())
 
 
 def test_repeated_words_keep_their_own_places():
     assert parse("a dog left of a dog").relations == (
         Relation(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),
     )
-    first, second = parse("a dog left of a cat, a cat above a dog").relations
-    assert (first.subject.span, first.object.span) == ((2, 5), (16, 19))
-    assert (second.subject.span, second.object.span) == ((23, 26), (35, 38))
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        "", "   ", "\n", "a dog", "a dog and a cat", "a dog left alone", "right after a dog", "a dog right after a cat",
-        "a dog looking to the left", "a dog on the left and a cat on the right", "a dog above average",
-        "a dog of above average size", "right of way", "a car has the right of way", "an over-the-top hat",
-        "a hat that is over the top", "a dog with its right hand up", "some left over pizza", "left of a cat",
-        "a dog left of", "a dog left of.", "a dog left of, a cat", "seen from above, a dog", "people over 18",
-        "a bridge under construction", "paint all over the floor", "two dogs, one above the other",
-        "dogs above each other", "a dog left of it", "it is left of a dog", "a dog on the left side of the image",
-        "an icon over a white background", "the sky above", "a cat, above all", "leftof a cat rightof a dog",
-    ],
-)  # fmt: skip
-def test_no_relation(prompt):
-    assert parse(prompt) == Parsed(prompt, (), ())
+def test_between_has_two_objects():
+    (relation,) = parse("a cup between a lamp and a book").relations
+    assert (relation.object.span, relation.second.span) == ((16, 20), (27, 31))
+    assert relation.object_text == "lamp and book"
 
 
-@pytest.mark.parametrize(
-    ("prompt", "kept", "warned"),
-    [
-        ("A dog is left of a cat. The cat is left of the dog.", 2, "contradicts"),
-        ("A dog is left of a cat. The dog is right of the cat.", 2, "contradicts"),
-        ("A dog is above a cat. The dog is below the cat.", 2, "contradicts"),
-        ("the dog left of the cat, the cat left of the dog", 2, "contradicts"),
-        ("A dog is left of a cat. The cat is right of the dog.", 1, "says the same"),
-        ("A dog is left of a cat. The dog is to the left of the cat.", 1, "says the same"),
-        ("A dog is left of a cat. The dog is above the cat.", 2, None),
-        ("a dog left of a cat, a cat left of a dog", 2, None),  # two dogs and two cats
-        ("a dog left of the dog", 1, None),
-    ],
-)
-def test_said_twice(prompt, kept, warned):
-    parsed = parse(prompt)
-    assert len(parsed.relations) == kept
-    assert len(parsed.warnings) == (warned is not None)
-    assert all(warned in warning for warning in parsed.warnings)
-
-
-def test_warning_names_both_relations():
-    (warning,) = parse("A dog is left of a cat. The cat is left of the dog.").warnings
+def test_warnings_name_both_relations():
+    (warning,) = parse("a dog left of a cat. a dog right of the cat").warnings
     assert warning == (
-        '"cat | left of | dog" contradicts "dog | left of | cat": a picture can follow only one. Take one out.'
+        '"dog | right of | cat" contradicts "dog | left of | cat": a picture can follow only one. Take one out, or call '
+        'one thing "another" if two are meant.'
     )
     (warning,) = parse("A dog is left of a cat. The cat is right of the dog.").warnings
-    assert (
-        warning
-        == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
-    )
+    assert warning == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
 
+
+@pytest.mark.parametrize("label", DIRECTIONS)
+def test_the_opposite_contradicts(label):
+    both = override("a dog, a cat", f"dog | {label} | cat\ncat | {label} | dog")
+    assert len(both.relations) == 2 and "contradicts" in both.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "warnings"),
+    [
+        ("a | left of | b\nb | left of | c\nc | left of | a", 1),
+        ("a | left of | b\nb | upper left of | c\nc | lower left of | a", 1),
+        ("a | left of | b\nb | left of | c\na | left of | c", 0),
+        ("a | left of | b\na | above | b", 0),
+        ("a | near | b\na | left of | b", 0),
+        ("a | between | b and c\na | between | c and b", 1),
+    ],
+)
+def test_rings_and_repeats(lines, warnings):
+    assert len(override("a, b, c", lines).warnings) == warnings
+
+
+# --- Corrections ----------------------------------------------------------------------------------------------------
 
 PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
 
@@ -233,11 +200,13 @@ PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
     [
         ("hot dog | left of | cat", "left of", (2, 9), (47, 50)),
         ("  A hot dog|TO THE  LEFT of|the cat  ", "left of", (2, 9), (47, 50)),
+        ("hot dog | left | cat", "left of", (2, 9), (47, 50)),
         ("\n\nteddy bear | on top of | hot dog\n\n", "above", (13, 23), (2, 9)),
+        ("teddy bear | top left of | hot dog", "upper left of", (13, 23), (2, 9)),
         ("cat | beneath | cat", "below", (47, 50), (57, 60)),
         ("cat#2 | right of | cat", "right of", (57, 60), (47, 50)),
         ("cat #2 | right of | cat#1", "right of", (57, 60), (47, 50)),
-        ("dog-house | above | dog", "above", (30, 39), (6, 9)),
+        ("dog-house | next to | dog", "near", (30, 39), (6, 9)),
     ],
 )
 def test_override(lines, label, subject, object):
@@ -247,20 +216,27 @@ def test_override(lines, label, subject, object):
     assert (relation.label, relation.subject.span, relation.object.span) == (label, subject, object)
 
 
-def test_override_places_do_not_overlap():
+def test_override_gives_rows_by_hand():
+    (relation,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").relations
+    assert relation == Relation(Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4)))
+
+
+def test_override_between():
+    (relation,) = override(PROMPT, "hot dog | between | cat and teddy bear").relations
+    assert str(relation) == "hot dog | between | cat and Teddy Bear"
+    (relation,) = override("a cup between two lamps", "cup | between | two lamps").relations
+    assert relation.second is None
+
+
+def test_override_takes_words_apart():
     (relation,) = override("a hot dog left of a dog", "dog | right of | hot dog").relations
     assert (relation.subject.span, relation.object.span) == ((20, 23), (2, 9))
 
 
 def test_override_several_lines():
-    parsed = override(
-        "a dog, a cat, a bus", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n"
-    )
+    parsed = override("a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
     assert list(map(str, parsed.relations)) == ["dog | left of | cat", "cat | left of | dog"]
-    assert ["contradicts" in parsed.warnings[0], "says the same" in parsed.warnings[1]] == [
-        True,
-        True,
-    ]
+    assert "contradicts" in parsed.warnings[0] and "says the same" in parsed.warnings[1]
     assert override("a dog", " \n ") == Parsed("a dog", (), ())
 
 
@@ -271,30 +247,24 @@ def test_override_several_lines():
             "cat | above | hot dog\ncow | left of | cat",
             'Line 2, "cow | left of | cat": "cow" is not in the prompt. Write it as it stands there.',
         ),
-        (
-            "ca | left of | dog",
-            'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.',
-        ),
+        ("ca | left of | dog", 'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.'),
         (
             "cat | left of | house",
             'Line 1, "cat | left of | house": "house" is not in the prompt. Write it as it stands there.',
         ),
         (
-            "cat | near | hot dog",
-            'Line 1, "cat | near | hot dog": "near" is not a relation that can be steered. '
-            "Use left of, right of, above or below.",
+            "cat | towards | hot dog",
+            'Line 1, "cat | towards | hot dog": "towards" is not a relation. Use left of, right of, above, below, upper left '
+            "of, upper right of, lower left of, lower right of, in front of, behind, inside, near or between.",
         ),
         (
             "\ncat left of hot dog",
             'Line 2, "cat left of hot dog": write "subject | relation | object", for example "dog | left of | cat".',
         ),
-        (
-            "cat | | dog",
-            'Line 1, "cat | | dog": write "subject | relation | object", for example "dog | left of | cat".',
-        ),
+        ("cat | | dog", 'Line 1, "cat | | dog": write "subject | relation | object", for example "dog | left of | cat".'),
         (
             "hot dog | above | hot dog",
-            'Line 1, "hot dog | above | hot dog": "hot dog" and "hot dog" are the same words of the prompt. '
+            'Line 1, "hot dog | above | hot dog": "hot dog" means words of the prompt that the line has already named. '
             "Name two things, each in its own place there.",
         ),
         (
@@ -305,6 +275,10 @@ def test_override_several_lines():
             "dog#2 | above | cat",
             'Line 1, "dog#2 | above | cat": "dog#2" is not there: the prompt has "dog" only once.',
         ),
+        (
+            "dog@7-5 | above | cat",
+            'Line 1, "dog@7-5 | above | cat": in "dog@7-5", write token positions like "dog@5", "dog@5-6" or "dog@5,8".',
+        ),
     ],
 )
 def test_override_error(lines, sentence):
@@ -313,56 +287,54 @@ def test_override_error(lines, sentence):
     assert str(error.value) == sentence
 
 
-def test_command_line():
-    prompts = [
-        "a café left of a dog",
-        "",
-        "a dog",
-        "A dog is left of a cat. The cat is left of the dog.",
-    ]
+# --- Command line ---------------------------------------------------------------------------------------------------
+
+
+def command(prompts: list[str]) -> list[dict]:
     done = subprocess.run(
         [sys.executable, "-m", "steering.relations"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
         encoding="utf-8", check=True,
     )  # fmt: skip
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [answer["prompt"] for answer in answers] == prompts
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_command_line():
+    prompts = ["a café left of a dog", "", "a cup between a lamp and a book", "a dog left of a cat. a dog right of the cat"]
+    answers = command(prompts)
+    assert [line["prompt"] for line in answers] == prompts
     assert answers[0] == {
         "prompt": prompts[0],
         "relations": [
-            {
-                "subject": "café",
-                "relation": "left of",
-                "object": "dog",
-                "subject_span": [2, 6],
-                "object_span": [17, 20],
-            }
+            {"subject": "café", "relation": "left of", "object": "dog", "subject_span": [2, 6], "object_span": [17, 20]}
         ],
         "warnings": [],
     }
     assert answers[1] == {"prompt": "", "relations": [], "warnings": []}
-    assert [len(answer["relations"]) for answer in answers] == [1, 0, 0, 2]
-    assert [len(answer["warnings"]) for answer in answers] == [0, 0, 0, 1]
+    assert answers[2]["relations"][0]["object"] == "lamp and book"
+    assert answers[2]["relations"][0]["object_span"] == [16, 31]
+    assert [len(line["warnings"]) for line in answers] == [0, 0, 0, 1]
 
 
-def test_table():
-    assert set(STEERABLE) <= set(SPELLINGS) == set(OPPOSITE)
-    assert all(OPPOSITE[OPPOSITE[label]] == label for label in OPPOSITE)
+def test_the_words_need_neither_torch_nor_host():
+    code = "import sys, steering.relations; sys.exit(bool({'torch', 'numpy', 'comfy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
+
+# --- Any text -------------------------------------------------------------------------------------------------------
 
 # "q" keeps a made-up noun from being a word that the parser knows.
-noun_words = st.from_regex("q[a-z]{0,6}", fullmatch=True)
+noun_words = st.from_regex("q[a-z]{0,6}q", fullmatch=True)
 nouns = st.lists(noun_words, min_size=1, max_size=3).map(" ".join)
-spellings = st.sampled_from(
-    [(label, spelling) for label, ways in SPELLINGS.items() for spelling in ways]
-)
+spellings = st.sampled_from([(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"])
 
 
 @settings(deadline=None)
 @given(nouns, st.lists(st.tuples(spellings, nouns), min_size=1, max_size=4))
 def test_any_chain_is_read_as_built(noun, links):
     prompt, subject, expected = f"a {noun}", Phrase(noun, (2, 2 + len(noun))), []
-    for (label, spelling), noun in links:
-        prompt += f" {spelling} a {noun}"
+    for number, ((label, way), noun) in enumerate(links):
+        noun = f"{noun} x{number}"  # another one each time: no rings
+        prompt += f" {way} a {noun}"
         object = Phrase(noun, (len(prompt) - len(noun), len(prompt)))
         expected.append(Relation(subject, label, object))
         subject = object
@@ -371,12 +343,15 @@ def test_any_chain_is_read_as_built(noun, links):
 
 pieces = st.sampled_from(
     ["left of", "to the right of", "above", "over", "under", "a", "the", "and", "which", "is", "wearing", "in", "dog",
-     "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "\n"]
+     "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n", "-",
+     "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not", "both", "there",
+     "the cat's left", "side by side", "at the top of the picture", "black", "BREAK", "<lora:x:1>", "embedding:x", "\\(",
+     "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
 )  # fmt: skip
-texts = st.text() | st.lists(pieces | st.text(max_size=3), max_size=25).map(" ".join)
+texts = st.text() | st.lists(pieces | st.text(max_size=3), max_size=60).map(" ".join)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=400)
 @given(texts, texts)
 def test_any_text_is_read_or_refused_in_words(prompt, lines):
     check_spans(parse(prompt))
@@ -386,8 +361,21 @@ def test_any_text_is_read_or_refused_in_words(prompt, lines):
         assert str(error).startswith("Line ")
 
 
-@pytest.mark.parametrize(
-    "words", ["above and ", "in ", "wearing a ", "a dog left of ", "1", "(", "dog , "]
-)
-def test_long_prompts_are_read(words):
-    parse(words * 1200)  # more than Python's limit of recursion
+@settings(deadline=None, max_examples=30)
+@given(st.lists(pieces | st.text(max_size=3), min_size=1, max_size=6).map(" ".join))
+def test_long_texts_take_time_in_proportion(words):
+    """10,000 characters of anything repeated: well under what a square of their number would take."""
+    text = ((words + " ") * (10000 // len(words) + 1))[:10000]
+    began = time.perf_counter()
+    check_spans(parse(text))
+    assert time.perf_counter() - began < 2  # 0.05 to 0.2 s
+
+
+def test_an_ordinary_prompt_takes_less_than_a_millisecond():
+    prompts = [prompt for prompts in PROMPTS.values() for prompt, _ in prompts]
+    seconds = []
+    for prompt in prompts:
+        began = time.perf_counter()
+        parse(prompt)
+        seconds.append(time.perf_counter() - began)
+    assert statistics.median(seconds) < 1e-3

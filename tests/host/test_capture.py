@@ -178,10 +178,11 @@ def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
 
 
 def test_words_are_found_in_the_host_s_tokens(demo):
+    from learn_to_steer.nodes.host_words import find_words
     from learn_to_steer.steering.relations import parse
 
     prompt = "a photo of a (teddy bear:1.2) left of a dog and above a dog"
-    words = pack.find_words(demo[1], prompt, parse(prompt).relations)
+    words = find_words(demo[1], prompt, parse(prompt).relations)
     ids = [token for token, _ in demo[1].tokenize(prompt)["l"][0]]
     spelled = {
         name: [ids[i] for i in positions]

@@ -8,6 +8,7 @@ import torch
 from learn_to_steer.nodes import host as pack
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
+from learn_to_steer.nodes.host_words import Words, mark
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteerModel
 from learn_to_steer.steering.guidance import Report, Steering
@@ -248,7 +249,7 @@ def test_a_classifier_for_another_family_is_refused_with_a_sentence(scene):
     from families import tiny
     from learn_to_steer.nodes.attention_capture import Capture
 
-    capture = Capture(pack.Words(PROMPT, (), (), (), ()), pack.map_layout(tiny("SD15")))
+    capture = Capture(Words(PROMPT, (), (), (), ()), pack.map_layout(tiny("SD15")))
     with pytest.raises(ValueError, match="maps of EmojiWorld.*gives SD15"):
         L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
 
@@ -293,7 +294,8 @@ def test_a_tiny_model_of_every_family_is_steered(family):
     classifier = RelationClassifier(ClassifierConfig(pack.map_layout(model))).train(False)
     with torch.no_grad():
         classifier.logits[-1].weight.mul_(20)
-    loss = ClassifierLoss(classifier, parse("a dog above a cat").relations, ((2,), (5,)), ((0, 1),))
+    prompt = "a dog above a cat"
+    loss = ClassifierLoss(classifier, prompt, parse(prompt).relations, ((2,), (5,)), ((0, 1),))
     report = Report()
     patched = pack.steer(
         model, loss, Steering(end=1.0, strength=3.0, refinements=5, target=0.99), report
@@ -306,7 +308,7 @@ def test_a_tiny_model_of_every_family_is_steered(family):
         2.0,
         "euler",
         "normal",
-        cond,
+        mark(cond, prompt),
         cond,
         latent,
         seed=1,

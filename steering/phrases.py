@@ -1,0 +1,499 @@
+"""A prompt's text -> its pieces: things (noun phrases), words of place, verbs, prepositions and marks, in order.
+
+There is no dictionary of nouns: a noun phrase is what stands between the words that lexicon.py knows, and a word is a verb
+when its form and its neighbours say so ("a dog sniffs", "two monks pray").
+"""
+
+import re
+from dataclasses import dataclass
+
+from . import lexicon as lex
+
+# What is no word of the prompt: weights "(a dog:1.2)", LoRA tags, embeddings. Counts are bounded to keep time linear.
+WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
+TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+", re.IGNORECASE)
+BREAK = re.compile(r"\bBREAK\b")
+BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\*_', " "))
+WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:(?:['’]-?|-)[^\W_]+)*|&|[^\w\s]|[\n\r]")
+PLACE_WORD = r"(?:upper|lower|top|bottom|left|right|above|below|hand|side|corner|center|of)"
+PLACE_WORDS = re.compile(rf"{PLACE_WORD}(?:-{PLACE_WORD})+")  # "upper-left", "left-hand"
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A noun phrase without its article, as typed; span: its characters in the prompt, end exclusive.
+
+    rows: its rows of the conditioning where the user gave them by hand, else empty.
+    """
+
+    text: str
+    span: tuple[int, int]
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the prompt that the grammar of relations tells apart.
+
+    kind: "thing", "relation" ("left of"), "side" ("on the left"), "adverb" ("on top"), "row" ("from left to right"),
+    "each other", "pronoun", "verb", "preposition", "which", "there", "not", "join", "comma", "dash" or "stop".
+    start: its first character in the prompt. text: in lower case; of a thing, its noun. label: of a relation, adverb or row;
+    place: of a side, as in lexicon.DIRECTIONS; phrase and article: of a thing; article is the last word before the noun
+    phrase that says which one, "" for none.
+    """
+
+    kind: str
+    start: int
+    text: str = ""
+    label: str = ""
+    place: tuple[int, ...] = ()
+    phrase: Phrase | None = None
+    article: str = ""
+
+
+@dataclass(frozen=True)
+class _Word:
+    text: str  # in lower case
+    start: int
+    end: int
+
+
+def pieces(prompt: str) -> list[Piece]:
+    """Every piece of the prompt in order. Never raises; takes time linear in the prompt's length."""
+    return _Splitter(prompt).split()
+
+
+def _plain(prompt: str) -> str:
+    """The prompt in lower case with ComfyUI's syntax blanked out; as long as the prompt."""
+
+    def blank(match: re.Match) -> str:
+        return " " * len(match[0])
+
+    text = BREAK.sub("    .", prompt)
+    text = TAG.sub(blank, WEIGHT.sub(blank, text)).translate(BLANKS)
+    return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in text)
+
+
+def _words(text: str) -> list[_Word]:
+    words = []
+    for match in WORD.finditer(text):
+        word, start = match[0], match.start()
+        stem, apostrophe, tail = word.replace("’", "'").partition("'")
+        if PLACE_WORDS.fullmatch(word):
+            for part in word.split("-"):
+                words.append(_Word(part, start, start + len(part)))
+                start += len(part) + 1
+        elif apostrophe and stem in lex.CONTRACTED:  # "there's"
+            middle = start + len(stem)
+            words += [
+                _Word(stem, start, middle),
+                _Word("are" if tail == "re" else "is", middle, match.end()),
+            ]
+        elif tail == "t" and stem.endswith("n"):  # "isn't", "can't"
+            stem = stem[:-1] if stem[:-1] in lex.BE | lex.AUXILIARIES else stem
+            middle = start + len(stem)
+            words += [_Word(stem, start, middle), _Word("not", middle, match.end())]
+        elif word == "." and words and words[-1].text in lex.TITLES and words[-1].end == start:
+            pass  # "Mr. Smith"
+        else:
+            words.append(_Word(word, *match.span()))
+    return words
+
+
+class _Splitter:
+    def __init__(self, prompt: str):
+        self.prompt = prompt
+        self.plain = _plain(prompt)
+        self.words = _words(self.plain)
+        self.pieces: list[Piece] = []
+        self.i = 0  # the word to be read
+        self.verb_at = -1  # the word that ended a noun phrase because it is its verb
+
+    def split(self) -> list[Piece]:
+        while self.i < len(self.words):
+            if not (
+                self._mark() or self._place() or self._small_word() or self._verb() or self._thing()
+            ):
+                self.i += 1  # an adverb
+        return self.pieces
+
+    def _text(self, i: int) -> str:
+        return self.words[i].text if 0 <= i < len(self.words) else "."
+
+    def _gap(self, i: int) -> str:
+        """What stands between the word and the one before."""
+        return self.prompt[self.words[i - 1].end : self.words[i].start]
+
+    def _before(self) -> str:
+        """The kind of the piece before."""
+        return self.pieces[-1].kind if self.pieces else "stop"
+
+    def _add(self, kind: str, words: int = 1, **more) -> bool:
+        first, last = self.words[self.i], self.words[self.i + words - 1]
+        self.pieces.append(
+            Piece(kind, first.start, **{"text": self.plain[first.start : last.end], **more})
+        )
+        self.i += words
+        return True
+
+    def _add_match(self, kind: str, match: re.Match, **more) -> bool:
+        return self._add(kind, self._index(match.end()) - self.i, **more)
+
+    def _index(self, end: int) -> int:
+        """The first word from here on that begins at this character or later."""
+        i = self.i
+        while i < len(self.words) and self.words[i].start < end:
+            i += 1
+        return i
+
+    # --- marks, small words and verbs -----------------------------------------------------------------------------
+
+    def _mark(self) -> bool:
+        text = self._text(self.i)
+        if text[0].isalnum() or text == "&":
+            return False
+        if text in "\n\r" and self._before() in ("relation", "join", "preposition"):
+            self.i += 1  # a line broken within a phrase
+            return True
+        return self._add("stop" if text in ".!?;\n\r|" else "dash" if text in "-–—" else "comma")
+
+    def _small_word(self) -> bool:
+        text, before, following = (self._text(self.i + k) for k in (0, -1, 1))
+        if text == "there" and (
+            following in lex.BE or following in ("stand", "lived") or following.endswith("s")
+        ):
+            return self._add("there", 2)
+        if text == "no" and following == "longer":
+            return self._add("not", 2)
+        if (
+            text == "that"
+            and self._names(self.i + 1)
+            and not (self._is_verb(self.i + 1) or _plural(following))
+        ):
+            return False  # "that dog", not "that sleeps"
+        if text == "her" and self._noun(self.i + 1):
+            return False  # "her dog"
+        if kind := lex.KINDS.get(text):
+            return self._add(kind)
+        modal = (
+            text in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
+        )  # "you can see"
+        if modal or (text in lex.AUXILIARIES and not (text == "one" and self._noun(self.i + 1))):
+            self.i += 1
+            return True
+        return False
+
+    def _verb(self) -> bool:
+        text, i = self._text(self.i), self.i
+        named = self._names(i + 1)
+        is_verb = (
+            self.verb_at == i
+            or (self._is_verb(i) and not named)  # "sleeping left of", but "a sleeping cat"
+            or (text in lex.CARRYING and self._before() in ("thing", "verb", "which"))
+            or (self._noun(i) and self._text(i - 1) in lex.MODALS)  # "can see"
+            or (self._names(i) and self._before() == "which")  # "which winds between hedges"
+        )
+        return is_verb and self._add("verb")
+
+    def _is_verb(self, i: int, length: int = 0) -> bool:
+        """Is the word a verb? length: how many words of a noun phrase stand directly before it."""
+        text, before, determiner = self._text(i), self._text(i - 1), self._text(i - length - 1)
+        if text in lex.CARRYING or text in lex.PAST or text in lex.BASE_VERBS:
+            return True
+        named = self._names(i + 1)  # a noun may follow
+        if text in lex.THIRD:
+            return not (
+                length and determiner in lex.PLURALS and not _plural(before)
+            )  # "two hot dog stands"
+        if text in lex.BASE_NOUNS_TOO:
+            joined = self._text(i - length - 2) in lex.JOINS  # "a dog and a cat stand"
+            return length > 0 and (_plural(before) or joined) and not named
+        if text.endswith("ing") and len(text) > 4 and text not in lex.ING_NOUNS:
+            with_object = (
+                length > 0 and _plural(self._text(i + 1)) and not _adjective(before)
+            )  # "a woman mending nets"
+            return not named or with_object
+        if (
+            text.endswith("ed")
+            and len(text) > 4
+            and text not in lex.ED_NOUNS
+            and not text.endswith("eed")
+        ):
+            return not named and text not in lex.ADJECTIVES
+        if not length or not self.prompt[self.words[i].start].islower():
+            return False
+        if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
+            return before != "of" and _plural(text) and text not in lex.S_NOUNS | lex.PLURAL_FIRST
+        begins = self._text(i - 2) in (".", "!", "?", ";", "\n")
+        proper = self.prompt[self.words[i - 1].start].isupper() and not begins  # "James Bond"
+        plural = _plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
+        return plural and not _plural(text) and not named  # "two monks pray"
+
+    # --- words of place -------------------------------------------------------------------------------------------
+
+    def _place(self) -> bool:
+        """ "to the left of", "on its left", "in the upper left corner", "next to", "on top", "from left to right" """
+        start, before = self.words[self.i].start, self._text(self.i - 1)
+        if m := lex.ROW.match(self.plain, start):
+            return self._add_match("row", m, label=lex.ROWS[" ".join(m["row"].split())])
+        if m := lex.EACH_OTHER.match(self.plain, start):
+            return self._add_match("each other", m)
+        if m := lex.SIDE_BY_SIDE.match(self.plain, start):
+            self._add_match("relation", m, label="near")
+            self.pieces.append(Piece("each other", m.end()))
+            return True
+        if (m := lex.OWNED.match(self.plain, start)) and self._ends(m.end()):
+            self._add_match("relation", m, label=m["horizontal"] + " of")
+            owner = Phrase(self.prompt[slice(*m.span("owner"))], m.span("owner"))
+            self.pieces.append(
+                Piece("thing", m.start("owner"), m["owner"], phrase=owner, article="the")
+            )
+            return True
+        if (m := lex.LEFT_RIGHT.match(self.plain, start)) and self._left_right(m, before):
+            return True
+        if (m := lex.TOP_BOTTOM.match(self.plain, start)) and self._top_bottom(m):
+            return True
+        if before in lex.NOT_BEFORE:
+            return False
+        if m := lex.NAMED_WAYS.match(self.plain, start):
+            return self._add_match("relation", m, label=lex.NAMED[" ".join(m[0].split())])
+        if (m := lex.ADVERB_WAYS.match(self.plain, start)) and self._ends(m.end()):
+            return self._add_match("adverb", m, label=lex.ADVERBS[" ".join(m[0].split())])
+        return False
+
+    def _left_right(self, m: re.Match, before: str) -> bool:
+        vertical = m["vertical"] or m["late"]
+        place = (
+            lex.PLACES[m["horizontal"]][0],
+            0 if not vertical else -1 if vertical in lex.UPPER else 1,
+            0,
+            0,
+        )
+        label = lex.LABEL_OF[place]
+        if m["of"]:
+            if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
+                return False  # "the left of", "the right of way"
+            if m["of"].strip() != "of" and not (m["lead"] or vertical or self._before() == "thing"):
+                return False  # "turn left to the castle"
+            return self._add_match("relation", m, label=label)
+        if not m["colon"] and not self._ends(m.end()):
+            return False  # "his right hand", "on the left wall"
+        if m["lead"] and m["whose"] not in (None, "the"):  # "on its left"
+            self._add_match("relation", m, label=label)
+            self.pieces.append(Piece("pronoun", m.end(), "it"))
+            return True
+        if m["lead"] in (None, "from") and not self._stands_alone(m):
+            return False
+        return self._add_match("side", m, place=place)
+
+    def _top_bottom(self, m: re.Match) -> bool:
+        place = lex.PLACES[m["place"]]
+        if m["of"]:
+            after = self._index(m.end())
+            whole = self._text(after) in ("the", "this") and self._text(after + 1) in lex.PICTURE
+            return whole and self._add(
+                "side", after + 2 - self.i, place=place
+            )  # "at the top of the picture"
+        if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m.end()):
+            return False
+        return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
+
+    def _stands_alone(self, m: re.Match) -> bool:
+        """Is the place all that stands in its brackets, before its colon or behind its thing: "left: a dog, cat right"?"""
+        after = self.plain[m.end() : m.end() + 9].lstrip()[:1]
+        if self.prompt[max(m.start() - 1, 0) : m.start()] + self.prompt[m.end() : m.end() + 1] in (
+            "()",
+            "[]",
+        ):
+            return True
+        if m["colon"]:
+            return self._before() in ("stop", "comma", "join")
+        return (
+            m.re is lex.LEFT_RIGHT
+            and self._before() == "thing"
+            and after in ("", ",", ".", ";", "\n")
+        )
+
+    def _ends(self, end: int) -> bool:
+        """Does no noun follow, so that "on the left" is a place and not the beginning of "on the left wall"?"""
+        i = self._index(end)
+        return not self._names(i) or self._is_verb(i) or self._text(i) in lex.ARTICLES
+
+    def _starts_place(self, i: int) -> bool:
+        """A cheaper look whether words of place begin here, as far as they can follow a noun phrase."""
+        if i >= len(self.words):
+            return False
+        start = self.words[i].start
+        if self._text(i) in ("left", "right", "upper", "lower", "top", "bottom"):
+            m = lex.LEFT_RIGHT.match(self.plain, start)
+            if not m or m["of"]:
+                return (
+                    bool(m) and self._text(i - 1) not in lex.NOT_BEFORE
+                )  # "the left hand of the king"
+            around = self.prompt[max(start - 1, 0) : start] + self.prompt[m.end() : m.end() + 1]
+            after = self.plain[m.end() : m.end() + 9].lstrip()[:1]
+            return around in ("()", "[]") or after in ("", ",", ".", ";", "\n")
+        return any(
+            way.match(self.plain, start)
+            for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
+        )
+
+    # --- noun phrases -------------------------------------------------------------------------------------------
+
+    def _closed(self, i: int) -> bool:
+        """Is it a word that no noun phrase contains? The letter in "A is left of B" may be one."""
+        text = self._text(i)
+        return text in lex.CLOSED and not (
+            text == "a" and (self._text(i + 1) in lex.BE or self._starts_place(i + 1))
+        )
+
+    def _noun(self, i: int) -> bool:
+        """Can the word be part of a noun phrase?"""
+        return self._text(i)[0].isalnum() and not self._closed(i) and not self._starts_place(i)
+
+    def _loose(self, i: int) -> bool:
+        """Is it an adverb or the like, which no noun phrase ends with?"""
+        text = self._text(i)
+        return text in lex.LOOSE or (text.endswith("ly") and text not in lex.LY_NOUNS)
+
+    def _names(self, i: int) -> bool:
+        """Can it name something or say which: is it part of a noun phrase and no adverb?"""
+        return self._noun(i) and not self._loose(i)
+
+    def _thing(self) -> bool:
+        """A noun phrase with its determiners: "the two big, red dogs of Mr. Smith"."""
+        first = self.i
+        if self._text(first) in lex.OPENERS and self._before() != "thing":
+            return False  # "Tonight a dog"
+        if self._loose(first) and not self._names(first + 1):
+            return False
+        begin = self._after_determiners(first)
+        end = self._phrase_end(begin, begin > first)
+        if end == begin:
+            self.i = begin  # "this", "one" name no thing of their own
+            return begin > first
+        if (
+            end == begin + 1 > first + 1
+            and self._text(begin) in lex.MEASURES
+            and self._text(end) != "of"
+        ):
+            self.i = end  # "two metres above"
+            return True
+        if (
+            self._text(end) == "of"
+            and self._text(end - 1) in lex.HEADS
+            and self._heads_style(end + 1)
+        ):
+            self.i = end + 1  # "a photo of a dog": the dog
+            return True
+        noun = self._text(end - 1)
+        while self._text(end) == "of" and self._text(end - 1) not in ("full", "made", "out"):
+            inner = self._after_determiners(end + 1)
+            further = self._phrase_end(inner, inner > end + 1)
+            if further == inner:
+                break
+            end = further
+        article = self._text(begin - 1) if begin > first else ""
+        if begin > first + 1 and self._text(first) == "both":
+            first += 1  # "both the dog and the cat"
+        while first < begin and self._text(first) in lex.ARTICLES:
+            first += 1
+        first = self._last_piece(first, end)
+        span = self.words[first].start, self.words[end - 1].end
+        phrase = Phrase(self.prompt[slice(*span)], span)
+        self.pieces.append(Piece("thing", span[0], noun, phrase=phrase, article=article))
+        self.i = end
+        self._skip_remark()
+        return True
+
+    def _after_determiners(self, i: int) -> int:
+        while self._text(i) in lex.DETERMINERS and self._closed(i):
+            if self._text(i + 1) == "of" and self._text(i) not in lex.ARTICLES:
+                break  # "one of the dogs"
+            i += 1
+        return i
+
+    def _phrase_end(self, begin: int, determined: bool) -> int:
+        """The index after the last word of the noun phrase that begins at `begin`, after its determiners if any."""
+        end = begin
+        while end < len(self.words):
+            length, text = end - begin, self._text(end)
+            if length and self._joins_adjectives(end, determined and self._adjectives(begin, end)):
+                end += 1
+                continue
+            if not self._noun(end) and not (text == "one" and length):  # "a blue one"
+                break
+            if length and self._is_verb(end, length):
+                self.verb_at = end
+                break
+            if text in lex.MODALS and self._text(end + 1) in lex.BE:
+                break  # "a comet can be seen", not "a trash can"
+            if length and self._remark(end):
+                break
+            end += 1
+        while end > begin + 1 and (self._loose(end - 1) or not self._text(end - 1)[0].isalnum()):
+            end -= 1
+        return begin if end == begin + 1 and not determined and self._loose(begin) else end
+
+    def _adjectives(self, begin: int, end: int) -> bool:
+        return all(
+            self._text(i) in lex.ADJECTIVES or self._text(i) == "," for i in range(begin, end)
+        )
+
+    def _joins_adjectives(self, i: int, only_adjectives: bool) -> bool:
+        """ "a black and white cat", "a big, red dog" """
+        if self._text(i) == ",":
+            return only_adjectives and self._noun(i + 1)
+        adjectives = self._text(i - 1) in lex.ADJECTIVES and self._text(i + 1) in lex.ADJECTIVES
+        return self._text(i) in ("and", "&") and adjectives and self._noun(i + 2)
+
+    def _heads_style(self, i: int) -> bool:
+        """Does "a photo of" begin a sentence, and no "a photo of a dog hangs above a sofa"? i: the index after "of"."""
+        if self._before() not in ("stop", "comma", "there"):
+            return False
+        return self._text(self._phrase_end(self._after_determiners(i), True)) not in lex.HUNG
+
+    def _last_piece(self, first: int, end: int) -> int:
+        """Where the phrase's last piece begins: brackets cut it, "a (brown:1.2) dog", and the noun stands last."""
+        for i in range(end - 1, first, -1):
+            whole = (
+                self._gap(i).isspace()
+                or "," in (self._text(i), self._text(i - 1))
+                or self._text(i - 1) in lex.TITLES
+            )
+            if not whole:
+                return i
+        return first
+
+    def _remark(self, i: int) -> bool:
+        """Does a remark on the noun begin here in brackets: "a cat (oil painting)", "a bat \\(animal\\)"?
+
+        Other brackets are ComfyUI's emphasis.
+        """
+        gap = self._gap(i)
+        if "\\(" in gap:
+            return True
+        start = self.words[i].start
+        inside, bracket, _ = self.prompt[start : start + 80].partition(")")
+        if "(" not in gap or not bracket or ":" in inside or "(" in inside:
+            return False
+        style = any(word in lex.HEADS | lex.STYLE for word in inside.lower().split())
+        several = " " in inside.strip() and gap == " ("
+        return style or (several and self._text(i - 1) not in lex.ADJECTIVES)
+
+    def _skip_remark(self) -> None:
+        if self.i < len(self.words) and self._remark(self.i):
+            self.i += 1
+            while self.i < len(self.words) and ")" not in self._gap(self.i):
+                self.i += 1
+
+
+def _adjective(word: str) -> bool:
+    """Does it look like one?"""
+    return word in lex.ADJECTIVES or word.endswith(lex.ADJECTIVE_ENDINGS)
+
+
+def _plural(word: str) -> bool:
+    """Does it look like one? So do verbs in the third person."""
+    regular = len(word) > 3 and word.endswith("s") and not word.endswith(lex.SINGULAR_ENDINGS)
+    return regular or word in lex.IRREGULAR_PLURALS
