@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..steering import classifier as classifiers
 from ..steering.loss import ClassifierLoss, steerable
 from .attention_capture import Capture, CaptureType
+from .host import show
 
 FOLDER = "l2s_classifiers"
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
@@ -50,6 +51,7 @@ class L2SClassifierLoss(io.ComfyNode):
                     display_name="notes", tooltip="Relations that this classifier cannot steer."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -69,4 +71,6 @@ class L2SClassifierLoss(io.ComfyNode):
             if relation in known
         )
         loss = ClassifierLoss(loaded, words.prompt, known, words.words, pairs)
-        return io.NodeOutput(loss, "\n".join(unknown))
+        notes = "\n".join(unknown)
+        show(cls, notes)
+        return io.NodeOutput(loss, notes)

@@ -29,6 +29,14 @@ log = logging.getLogger(__name__)
 KEY = "learn_to_steer"
 
 
+def show(node, text: str) -> None:
+    """Show text on a node that runs in a server; node: its class, whose schema asks for its unique_id."""
+    if node.hidden and node.hidden.unique_id:
+        from server import PromptServer  # scripts run without one
+
+        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+
+
 # --- Maps: what the model's text-to-image attention looks at ---------------------------------------------------------
 
 

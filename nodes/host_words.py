@@ -14,7 +14,7 @@ import torch
 from ..steering.relations import Phrase, Relation
 from ..steering.tokens import phrase_positions, variants
 
-# --- A prompt's words, and the conditioning that was made of it ---------------------------------------------------------
+# --- A prompt's words, and the conditioning that was made of it ---------------------------------------------------
 
 MARK = "learn_to_steer"  # in an entry of a CONDITIONING: the prompt that it was encoded from
 
@@ -33,7 +33,9 @@ class Words:
     pairs: tuple[tuple[int, ...], ...]
 
 
-def find_words(clip, prompt: str, relations: tuple[Relation, ...], rows: int | None = None) -> Words:
+def find_words(
+    clip, prompt: str, relations: tuple[Relation, ...], rows: int | None = None
+) -> Words:
     """rows: of the CONDITIONING's tensor, when it is to be checked.
 
     Raises ValueError as find_rows does, and for rows given by hand that the conditioning has not.
@@ -46,8 +48,8 @@ def find_words(clip, prompt: str, relations: tuple[Relation, ...], rows: int | N
             if phrase.rows:
                 if rows is not None and phrase.rows[-1] >= rows:
                     raise ValueError(
-                        f'Token position {phrase.rows[-1]} of "{phrase.text}" is beyond the conditioning, whose positions '
-                        f"are 0 to {rows - 1}."
+                        f'Token position {phrase.rows[-1]} of "{phrase.text}" is beyond the conditioning, whose '
+                        f"positions are 0 to {rows - 1}."
                     )
                 phrases[phrase] = phrase.rows
             else:
@@ -55,14 +57,16 @@ def find_words(clip, prompt: str, relations: tuple[Relation, ...], rows: int | N
                 phrases[phrase] = tuple(sorted(row for part in parts.values() for row in part))
     order = list(phrases)
     pairs = tuple(tuple(map(order.index, relation.things)) for relation in relations)
-    return Words(prompt, relations, tuple(phrase.text for phrase in order), tuple(phrases.values()), pairs)
+    return Words(
+        prompt, relations, tuple(phrase.text for phrase in order), tuple(phrases.values()), pairs
+    )
 
 
 def mark(conditioning: list, prompt: str) -> list:
     """The CONDITIONING with every entry marked by the prompt that it was encoded from.
 
-    A CONDITIONING forgets its text, but the host's nodes keep an entry's other values: Combine, Concat, Average (its first
-    input's), SetArea, SetTimestepRange, ControlNet and the rest pass the mark on.
+    A CONDITIONING forgets its text, but the host's nodes keep an entry's other values: Combine, Concat, Average (its
+    first input's), SetArea, SetTimestepRange, ControlNet and the rest pass the mark on.
     """
     return node_helpers.conditioning_set_values(conditioning, {MARK: prompt})
 

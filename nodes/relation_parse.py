@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..steering import relations
+from .host import show
 from .host_words import find_words, mark
 
 Relations = io.Custom("L2S_RELATIONS")
@@ -77,10 +78,5 @@ class RelationParse(io.ComfyNode):
             "No relation found: the picture will not be steered."
         ]
         report = "\n".join([*understood, *parsed.warnings])
-        if cls.hidden and cls.hidden.unique_id:
-            from server import PromptServer  # not there in scripts without a server
-
-            PromptServer.instance.send_progress_text(report, cls.hidden.unique_id)
-        return io.NodeOutput(
-            mark(conditioning, text), words, report, ui=ui.PreviewText(report)
-        )
+        show(cls, report)
+        return io.NodeOutput(mark(conditioning, text), words, report, ui=ui.PreviewText(report))

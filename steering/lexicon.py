@@ -32,11 +32,13 @@ OPPOSITE = {"near": "near"} | {
 
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
-    "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above"],
-    "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below", "well below"],
-    "near": ["near", "near to", "next to", "beside", "besides", "close to", "close by", "nearby to", "alongside", "alongside of",
-             "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of", "on either side of",
-             "on both sides of", "on each side of", "in the vicinity of"],
+    "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
+              "way above"],
+    "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
+              "well below", "way below"],
+    "near": ["near", "near to", "next to", "beside", "besides", "close to", "close by", "nearby to", "alongside",
+             "alongside of", "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of",
+             "on side of", "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
     "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
     "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
     "inside": ["inside", "inside of", "within"],
@@ -48,7 +50,8 @@ NAMED = {way: label for label, ways in SPELLINGS.items() for way in ways}
 def _ways(phrases) -> str:
     """A pattern of any of the phrases, the longest first, with any white space between their words."""
     return "|".join(
-        r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True)
+        r"\s+".join(map(re.escape, phrase.split()))
+        for phrase in sorted(phrases, key=len, reverse=True)
     )
 
 
@@ -92,7 +95,8 @@ PLACES = {
 }  # fmt: skip
 # Said of a thing without naming the other: "a cake with a cherry on top", "a house with a car in front".
 ADVERBS = {
-    "on top": "above", "above": "above", "overhead": "above", "below": "below", "underneath": "below", "beneath": "below",
+    "on top": "above", "above": "above", "overhead": "above",
+    "below": "below", "underneath": "below", "beneath": "below",
     "behind": "behind", "in front": "in front of", "in the front": "in front of", "in the back": "behind",
     "inside": "inside", "beside": "near", "nearby": "near", "alongside": "near",
 }  # fmt: skip
@@ -107,187 +111,385 @@ OWNED = re.compile(
     """,
     re.VERBOSE,
 )
-ROWS = {"left to right": "left of", "right to left": "right of", "top to bottom": "above", "bottom to top": "below"}
+ROWS = {
+    "left to right": "left of",
+    "right to left": "right of",
+    "top to bottom": "above",
+    "bottom to top": "below",
+}
 ROW = re.compile(rf"(?:from\s+)?(?:the\s+)?(?P<row>{_ways(ROWS)})(?![\w'’-])")
 EACH_OTHER = re.compile(r"(?:each\s+other|one\s+another)(?![\w'’-])")
 SIDE_BY_SIDE = re.compile(r"side[\s-]by[\s-]side(?![\w'’-])")
 
+# --- Small words ------------------------------------------------------------------------------------------------------
+
 ARTICLES = _set("a an the")
-PLURALS = _set("two three four five six seven eight nine ten eleven twelve dozen several many few both these those some all")
-DETERMINERS = ARTICLES | PLURALS | _set("this that one each every another no any my your his her its our their whose")
-# The part of them that can also stand for a thing, "her" in "next to her".
+PLURALS = _set(
+    """
+    two three four five six seven eight nine ten eleven twelve dozen several many few both these
+    those some all
+    """
+)
+DETERMINERS = (
+    ARTICLES
+    | PLURALS
+    | _set("this that one each every another no any my your his her its our their")
+)
 PRONOUNS = _set("it him her them he she they")
+NEUTER = _set("it its")
+PLURAL_PRONOUNS = _set("them they their")
 JOINS = _set("and & but while plus whereas yet")
-RELATIVES = _set("which that who whom")
+LEADS = _set("to on at in")
+RELATIVES = _set("which that who whom whose")
 CLAUSES = _set("where when because although though so")
-OPENERS = _set("tonight today meanwhile then now here suddenly finally next also")
-NOBODY = _set("nobody nothing none noone")
-# Plurals that begin the name of one thing: "a red sports car".
-PLURAL_FIRST = _set("sports clothes arms goods news savings sales jeans games brass glasses swiss mars james physics")
 BE = _set("is are was were be being been")
 PLURAL_BE = _set("are were")
 NOT = _set("not never cannot nor neither")
 CONTRACTED = _set("there it that here he she who what one they")  # before "'s" and "'re"
 MODALS = _set("can could should must may might will would")
-AUXILIARIES = _set("can could should must may might will would has have had do does did to we you i one")
-
+AUXILIARIES = MODALS | _set("has have had do does did to we you i me us one please")
 # What hangs a thing on the one before it: "a man [with] a hat".
 PREPOSITIONS = _set(
-    "with without in on at by for from to into onto off out up down around through against among amid during as like of than "
-    "toward towards along across past until since per via upon outside beyond about"
+    """
+    with without in on at by for from to into onto off out up down around through against among
+    amid during as like of than toward towards along across past until since per via upon
+    outside beyond about after before despite
+    """
 )
-CLOSED = DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"} | (
-    AUXILIARIES - {"will", "might", "can"}
-)
+CLOSED = (
+    DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"}
+    | (AUXILIARIES - {"will", "might", "can"})  # "a can of soda"
+)  # fmt: skip
 KINDS = {
     word: kind
-    for words, kind in (
-        (BE, "verb"), (JOINS, "join"), (RELATIVES, "which"), (CLAUSES, "comma"), (PRONOUNS, "pronoun"), (PREPOSITIONS, "preposition"), (NOT, "not"),
-    )
+    for kind, words in {
+        "verb": BE, "join": JOINS, "which": RELATIVES, "comma": CLAUSES, "pronoun": PRONOUNS,
+        "preposition": PREPOSITIONS, "not": NOT,
+    }.items()
     for word in words
 }  # fmt: skip
+# Before the first thing of a sentence: "Tonight a dog", "draw a dog".
+OPENERS = _set(
+    """
+    tonight today meanwhile then now here suddenly finally next also draw generate create paint
+    render show make imagine depict give
+    """
+)
+TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
+
+# --- Verbs --------------------------------------------------------------------------------------------------------
+
 # Verbs whose object hangs on their subject: "a man [wearing] a hat".
 CARRYING = _set(
-    "wearing holding carrying riding eating drinking reading chasing showing containing featuring depicting having playing watching "
-    "pulling pushing hugging kissing kicking throwing catching making cooking selling driving using wielding licking biting chewing "
-    "sipping touching petting feeding pouring cutting writing drawing sporting surrounding covering filling displaying serving "
-    "wears holds carries rides eats drinks reads chases shows contains features depicts has plays watches pulls pushes hugs kicks "
-    "throws catches makes cooks sells drives uses wields licks bites full made filled covered decorated dressed surrounded topped "
-    "lit painted adorned wrapped"
+    """
+    wearing holding carrying riding eating drinking reading chasing showing containing featuring
+    depicting having playing watching pulling pushing hugging kissing kicking throwing catching
+    making cooking selling driving using wielding licking biting chewing sipping touching
+    petting feeding pouring cutting writing drawing sporting surrounding covering filling
+    displaying serving wears holds carries rides eats drinks reads chases shows contains
+    features depicts has plays watches pulls pushes hugs kicks throws catches makes cooks sells
+    drives uses wields licks bites full made filled covered decorated dressed surrounded topped
+    lit painted adorned wrapped
+    """
 )
 HAVING = _set("with without has have having")
-PICTURING = _set("which with showing shows containing contains featuring features depicting depicts having has displaying")
-
-
-def _forms(verbs: str) -> tuple[frozenset[str], ...]:
-    """The -s and the -ing forms of regular verbs."""
-    third, ing = set(), set()
-    for verb in verbs.split():
-        if verb.endswith("y") and verb[-2] not in "aeiou":
-            third.add(verb[:-1] + "ies")
-        else:
-            third.add(verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s"))
-        doubled = verb + verb[-1] if verb in ("sit", "run", "swim", "nap", "squat", "put", "trot", "spin", "hop") else verb
-        ing.add((verb[:-2] + "y" if verb.endswith("ie") else doubled.removesuffix("e")) + "ing")
-    return frozenset(third), frozenset(ing)
-
-
-# Verbs of being somewhere. Some of them are nouns as well: "a hot dog stand", "the fruit flies".
-NOUNS_TOO = "stand fly rest swing tower walk run jump dance float perch land light play hang nap stretch slide bark rise loom lean"
-VERBS_ONLY = (
-    "sit lie hover sleep soar appear stay grow remain exist reside dangle drift shine glow crouch kneel squat leap swim glide wait "
-    "roam graze bloom burn climb crawl live peek stare gaze look face point head lurk wander emerge trot doze snooze spin hop "
-    "gallop march ascend descend lounge slumber snuggle huddle orbit circle linger arch extend stretch hide pass flow wind pray explode "
-    "swirl spiral cross meander trickle cascade pour fall spread gather nestle roost prowl stalk hurry zoom hurtle fade flicker blaze "
-    "smolder sparkle twinkle glitter gleam sprout blossom droop smile laugh sing howl meow roar growl chirp pose jog sprint strut paddle "
-    "bathe dive sink sway bob flutter flap buzz swarm protrude jut overhang poke wobble teeter recline relax settle dwell tower "
-    "scurry scamper slither creep tiptoe stroll trundle trot glare grin bounce roll tumble twirl whirl rumble steam simmer boil "
-    "spring rear bend kneel hunch rush dash speed stir bask sunbathe lurch flit hum wade swoop creak squawk squabble squawk coil work "
-    "sprawl glimmer shimmer idle cling slump slouch hiss sniff bellow wobble quiver tremble shiver gurgle ripple billow waft hurtle careen "
-    "plummet topple collapse crumble rot rust decay thrive flourish mingle assemble congregate loiter saunter amble plod lumber limp "
-    "stumble stagger clamber scramble slink prance frolic cavort pirouette somersault levitate tower loom reside lodge rustle flare "
-    "erupt gush spurt drip drizzle pulsate throb whirr click clatter chatter giggle weep sob snore yawn blink wink nod bow chirp tweet "
-    "quack neigh bray bleat purr snarl hoot cackle croak"
+PICTURING = _set(
+    """
+    which with showing shows containing contains featuring features depicting depicts having has
+    displaying
+    """
 )
-BASE_NOUNS_TOO, BASE_VERBS = _set(NOUNS_TOO), _set(VERBS_ONLY) - _set(
-    "face point head look light arch circle orbit march live pass wind pray cross fall spread hurry fade blaze smile laugh pose sway bob buzz "
-    "swarm poke spring rear bend rush dash speed stir roll tower steam boil growl howl hum sink settle roar spiral cascade stalk flow "
-    "coil work idle rust click chatter wink nod bow tweet quack ripple flare hoot stumble limp bellow lodge flap bounce stretch glitter sparkle extend glow shine crawl climb burn bloom drift hop trot spin doze lounge huddle dive"
+
+
+def _third(verb: str) -> str:
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return verb[:-1] + "ies"
+    return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s")
+
+
+def _ing(verb: str) -> str:
+    if verb.endswith("ie"):
+        return verb[:-2] + "ying"
+    if verb in (
+        "sit",
+        "run",
+        "swim",
+        "nap",
+        "squat",
+        "trot",
+        "spin",
+        "hop",
+        "jog",
+        "bob",
+        "flap",
+        "hum",
+        "sob",
+        "nod",
+        "drip",
+    ):
+        return verb + verb[-1] + "ing"
+    return verb.removesuffix("e") + "ing"
+
+
+# Verbs of being or doing somewhere, without an object. The first ones are hardly ever nouns; most of the others are,
+# as in "a hot dog stand", "a cherry blossom".
+VERBS_ONLY = _set(
+    "sit lie hover sleep appear remain exist kneel graze soar gaze roam lurk linger slumber dangle"
 )
-THIRD = _forms(NOUNS_TOO + " " + VERBS_ONLY)[0] - _set(
-    "lights faces heads points arches circles orbits looks lands plays springs crosses spirals coils bows ripples flares lodges winks tweets"
+INTRANSITIVE = VERBS_ONLY | _set(
+    """
+    amble arc arch ascend assemble bark bask bathe bellow bend billow blaze bleat blink bloom
+    blossom bob boil bounce bow bray burn buzz cackle careen cascade cavort chatter chirp circle
+    clamber clatter click climb cling coil collapse congregate crackle crawl creak creep croak
+    cross crouch crumble dance dash decay descend dive doze drift drip drizzle droop dwell
+    emerge erupt explode extend face fade fall flap flare flicker flit float flourish flow
+    flutter fly frolic gallop gather giggle glare gleam glide glimmer glitter glow grin grow
+    growl gurgle gush hang head hide hiss hoot hop howl huddle hum hunch hurry hurtle idle jog
+    jump jut land laugh lean leap levitate light limp live lodge loiter look loom lounge lumber
+    lurch march meander meow mingle nap neigh nestle nod orbit overhang paddle pass peek perch
+    pirouette play plod plummet point poke pose pour prance pray protrude prowl pulsate purr
+    quack quiver rear recline relax reside rest ripple rise roar roll roost rumble run rush rust
+    rustle saunter scamper scramble scurry settle shimmer shine shiver simmer sing sink sizzle
+    slide slink slither slouch slump smile smolder snarl sniff snooze snore snuggle sob
+    somersault sparkle speed spin spiral sprawl spread spring sprint sprout spurt squabble squat
+    squawk stagger stalk stand stare stay steam stir stretch stroll strut stumble sunbathe swarm
+    sway swim swing swirl swoop teeter thrive throb tiptoe topple tower tremble trickle trot
+    trundle tumble tweet twinkle twirl wade waft wait walk wander weep whirl whirr wind wink
+    wobble work yawn zoom
+    """
 )
-ING = _forms(NOUNS_TOO + " " + VERBS_ONLY)[1]
+THIRD = (frozenset(map(_third, INTRANSITIVE)) | {"goes", "comes", "belongs"}) - _set(
+    """
+    lights faces heads points arches circles orbits looks lands plays springs crosses spirals
+    bows ripples flares lodges winks tweets
+    """
+)
+ING = frozenset(map(_ing, INTRANSITIVE))
 PAST = _set(
-    "sat stood hung lay laid flew slept grew swam ran rose set put seen built drawn shown stuck kept found hidden "
-    "visible asleep awake alone located split laden swollen woven torn eaten frozen fallen bound strewn askew"
+    """
+    sat stood hung lay laid flew slept grew swam ran put seen built drawn shown stuck kept found
+    hidden visible asleep awake alone located split laden swollen woven torn eaten frozen fallen
+    bound strewn askew strung slung flung clung spun swung knelt thrown blown grown sewn bitten
+    ridden written driven chosen broken worn shaken beaten bent
+    """
 )
-LOOKING = frozenset(
-    form
-    for verb in ["look", "gaze", "stare", "glance", "face", "point", "turn", "head", "lean", "tilt", "walk", "move", "run", "drive", "fly", "drift", "swim", "swerve", "bend", "shift", "veer", "steer", "travel", "sail", "aim", "curve", "gesture", "swipe", "scroll", "peer"]
-    for form in (verb, *next(iter(_forms(verb)[0:1])), *_forms(verb)[1], verb + "ed", verb.removesuffix("e") + "ed")
-) | _set("tilted turned pointed angled bent slanted")  # fmt: skip
-GAZING = _set("looking looks look gazing gazes staring stares glancing glances peering peers pointing points")
-# -ing words that are nouns, or that stand before nouns as parts of their names.
+PERFECTS = PAST | _set("set left met gone come become stopped made begun")
+# Of these, a place says where to and not where: "looking to the left".
+_TO = _set(
+    """
+    look gaze stare glance face point turn head lean tilt walk move run drive fly drift swim
+    swerve bend shift veer steer travel sail aim curve gesture swipe scroll peer
+    """
+)
+LOOKING = (
+    _TO | set(map(_third, _TO)) | set(map(_ing, _TO)) | {verb.removesuffix("e") + "ed" for verb in _TO}
+    | _set("bent slanted angled leant")
+)  # fmt: skip
+GAZING = _set(
+    """
+    looking looks look gazing gazes staring stares glancing glances peering peers pointing
+    points
+    """
+)
+
+# --- Nouns and their neighbours ---------------------------------------------------------------------------------------
+
+# -ing words that are nouns.
 ING_NOUNS = _set(
-    "building painting ceiling ring earring king wing string swing pudding sibling lightning evening morning clothing railing awning "
-    "wedding bearing dumpling duckling icing sling spring thing sterling drawing carving being viking gosling seedling crossing "
-    "landing stocking bedding frosting filling topping engraving etching rigging outbuilding hireling darling inkling pairing dwelling "
-    "herring starling sapling fledgling bing beijing wing-thing offering opening sewing knitting parking dining flooring siding lettering"
+    """
+    building painting ceiling ring earring king wing string swing pudding sibling lightning
+    evening morning clothing railing awning wedding bearing dumpling duckling icing sling spring
+    thing sterling drawing carving being viking gosling seedling crossing landing stocking
+    bedding frosting filling topping engraving etching rigging outbuilding darling inkling
+    pairing dwelling herring starling sapling fledgling beijing offering opening flooring siding
+    lettering boeing
+    """
 )
-ED_NOUNS = _set("hundred thoroughbred purebred biped moped quadruped watershed bobsled flatbed seabed sacred infrared kindred hatred")
+# -ing words that begin the name of a thing: "a hotel swimming pool".
+ING_FIRST = ING | _set(
+    """
+    parking dining living washing sewing knitting vending rocking racing fishing hunting wedding
+    shopping training dressing changing ironing frying baking mixing measuring chopping rolling
+    watering wrapping gaming boxing skating skiing surfing hiking bowling camping operating
+    recording folding writing drinking chewing driving packing shipping vaulting steering moving
+    running working loving charming stunning amazing interesting glowing towering winding
+    burning
+    """
+)
+ED_NOUNS = _set(
+    """
+    hundred thoroughbred purebred biped moped quadruped watershed bobsled flatbed seabed sacred
+    infrared kindred hatred
+    """
+)
 LY_NOUNS = _set(
-    "family butterfly dragonfly firefly fly lily belly jelly doily bully dolly holly assembly monopoly gully ally italy july billy "
-    "sally emily kelly molly polly lily lilly trolly gadfly mayfly housefly horsefly blowfly teddy curly woolly fluffy wooly jolly silly "
-    "ugly lovely lonely friendly deadly ghostly elderly holy"
+    """
+    family butterfly dragonfly firefly fly lily belly jelly doily bully dolly holly assembly
+    monopoly gully ally italy july billy sally emily kelly molly polly lilly trolly gadfly
+    mayfly housefly horsefly blowfly curly woolly wooly jolly silly ugly lovely lonely friendly
+    deadly ghostly elderly holy
+    """
 )
 S_NOUNS = _set(
-    "glasses lens chess series species news crossroads headquarters barracks gallows swiss scissors pants jeans shorts binoculars "
-    "sunglasses goggles pliers tweezers tongs trousers pajamas pyjamas headphones earphones"
+    """
+    glasses lens chess series species news crossroads headquarters barracks gallows swiss
+    scissors pants jeans shorts binoculars sunglasses goggles pliers tweezers tongs trousers
+    pajamas pyjamas headphones earphones
+    """
+)
+# Plurals that begin the name of one thing: "a red sports car".
+PLURAL_FIRST = _set(
+    """
+    sports clothes arms goods news savings sales jeans games brass glasses swiss mars james
+    physics kids
+    """
+)
+SINGULAR_ENDINGS = ("ss", "us", "is", "as", "os", "'s", "’s", "s'", "s’")
+IRREGULAR_PLURALS = _set(
+    """
+    people men women children sheep mice geese fish deer wolves feet teeth oxen pianos photos
+    flamingos buffalos dinos
+    """
+)
+# Two nouns that are one thing.
+PAIRS = {
+    ("fish", "chips"), ("mac", "cheese"), ("macaroni", "cheese"), ("salt", "pepper"), ("bread", "butter"),
+    ("bacon", "eggs"), ("ham", "eggs"), ("butter", "jelly"), ("surf", "turf"), ("gin", "tonic"), ("rice", "beans"),
+    ("milk", "cookies"),
+    ("cookies", "milk"), ("cookies", "cream"), ("wine", "cheese"), ("rock", "roll"), ("bed", "breakfast"),
+    ("meat", "potatoes"),
+    ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
+}  # fmt: skip
+ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "ic", "al", "en", "y")
+ADJECTIVES = _set(
+    """
+    red green blue yellow orange purple pink brown black white gray grey gold golden silver
+    bronze copper beige teal cyan magenta violet crimson scarlet turquoise maroon navy ivory
+    khaki tan olive lavender coral mint cream rose dark light bright pale big small large tiny
+    huge giant little tall short long wide thin thick fat slim old new young ancient modern cute
+    beautiful pretty ugly wooden metal metallic plastic round square shiny fluffy furry happy
+    sad angry colorful colourful empty dirty clean hot cold wet dry soft hard heavy rusty smooth
+    rough smiling majestic elegant fancy simple vibrant detailed vintage retro rustic cozy
+    friendly gentle wise brave striped spotted plain alone weathered worn broken curly
+    """
 )
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
-    "just high right far slightly immediately exactly straight way low close only also clearly up down diagonally so too still back "
-    "halfway midway partially partly somewhat together apart again there here away along somewhere both then now very quite rather "
-    "half ago even almost about nearly half-way directly always usually often upside tall proud proudly peacefully alone bit little"
-) - _set("little")
+    """
+    just high right far slightly immediately exactly straight low close only also clearly up
+    down diagonally so too still back halfway midway partially partly somewhat together apart
+    again there here away along somewhere then now very quite rather half ago even almost about
+    nearly half-way directly always usually often upside tall proud proudly peacefully alone bit
+    upright sideways backwards forwards forward horizontally vertically meanwhile
+    """
+)
 MEASURES = _set(
-    "metre metres meter meters foot feet inch inches cm centimeters centimetres km kilometers kilometres mile miles step steps yard "
-    "yards pixel pixels m ft bit little inch storey stories storeys floors"
+    """
+    metre metres meter meters foot feet inch inches cm centimeters centimetres km kilometers
+    kilometres mile miles step steps yard yards pixel pixels m ft bit storey stories storeys
+    floors
+    """
 )
-SINGULAR_ENDINGS = ("ss", "us", "is", "as", "os", "'s", "’s")
-IRREGULAR_PLURALS = _set(
-    "people men women children sheep mice geese fish deer wolves feet teeth oxen pianos photos flamingos buffalos dinos"
-)
-ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "ic", "al", "en", "y")
-ADJECTIVES = _set(
-    "red green blue yellow orange purple pink brown black white gray grey golden silver beige teal cyan magenta violet crimson scarlet "
-    "turquoise maroon navy dark light bright pale big small large tiny huge giant little tall short long wide thin thick fat slim old new "
-    "young ancient modern cute beautiful pretty ugly wooden metal metallic plastic round square shiny fluffy furry happy sad angry "
-    "colorful colourful empty dirty clean hot cold wet dry soft hard heavy rusty smooth rough smiling majestic elegant fancy simple "
-    "vibrant detailed vintage retro rustic cozy friendly gentle wise brave striped spotted plain alone weathered worn broken curly"
-)
+QUANTITIES = _set("lot lots plenty load loads bit")  # "a lot of stress" is about stress
+SOMEBODY = _set("someone somebody everyone everybody")
+NOBODY = _set("nobody nothing none noone")
+
+# --- Pictures, and what is no thing in them -----------------------------------------------------------------------
 
 HEADS = _set(
-    "photo photograph photography picture image emoji painting drawing sketch illustration render rendering shot view close-up closeup "
-    "portrait icon snapshot scene depiction artwork watercolor watercolour postcard mosaic daguerreotype polaroid risograph panorama fresco linocut gouache pastel charcoal vignette storyboard panel cover woodcut engraving etching lithograph cartoon selfie footage still art poster print collage "
-    "composition wallpaper screenshot mural diorama photos pictures images paintings illustrations comic anime logo design pixel-art"
+    """
+    photo photograph photography picture image emoji painting drawing sketch illustration render
+    rendering shot view close-up closeup portrait headshot icon snapshot scene depiction artwork
+    watercolor watercolour postcard mosaic daguerreotype polaroid risograph panorama fresco
+    linocut gouache pastel charcoal vignette storyboard panel cover woodcut engraving etching
+    lithograph cartoon selfie footage still art poster print collage composition wallpaper
+    screenshot mural diorama photos pictures images paintings illustrations comic anime logo
+    design pixel-art
+    """
 )
+# "a picture of a dog hangs above a sofa" is about the picture.
+HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
 SCENES = HEADS | _set(
-    "room kitchen bedroom bathroom office street field garden landscape beach park forest scene city town village sky desert meadow yard "
-    "world interior exterior environment setting backdrop background foreground night day morning evening sunset sunrise dawn dusk "
-    "floor lawn courtyard cafe restaurant bar studio gallery museum library classroom hallway "
-    "valley countryside harbor harbour market plaza square farm jungle"
+    """
+    room kitchen bedroom bathroom office street field garden landscape beach park forest scene
+    city town village sky desert meadow yard world interior exterior environment setting
+    backdrop background foreground night day morning evening sunset sunrise dawn dusk floor lawn
+    courtyard cafe restaurant bar studio gallery museum library classroom hallway valley
+    countryside harbor harbour market plaza square farm jungle
+    """
 )
 # "a table with a cup left of a plate" is about the cup as well, but "a table with a cup on top" has its table.
-SURFACES = _set("table desk shelf counter tray countertop bench nightstand windowsill mantel mantelpiece tabletop workbench")
+SURFACES = _set(
+    """
+    table desk shelf counter tray countertop bench nightstand windowsill mantel mantelpiece
+    tabletop workbench
+    """
+)
 STYLE = _set(
-    "masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details realism photorealistic "
-    "hyperrealistic realistic cinematic sharp focus style aesthetic vibes background colors colours palette artstation trending exposure "
-    "grain blur atmosphere mood f/1.8 detailed intricate octane unreal dslr raw render photography"
+    """
+    masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd
+    detail details realism photorealistic hyperrealistic realistic cinematic sharp focus style
+    aesthetic vibes background colors colours palette artstation trending exposure grain blur
+    atmosphere mood detailed intricate octane unreal dslr raw render photography
+    """
 )
-# With "the", the picture itself or nothing at all: "the left side of the image", "one above the other".
-PICTURE = HEADS & _set("image picture photo photograph frame scene shot composition view painting") | _set(
-    "frame canvas screen page camera viewer center centre middle top bottom foreground background"
+# With "the", the picture itself: "the left side of the image".
+PICTURE = _set(
+    """
+    image picture photo photograph frame scene shot composition view painting canvas screen page
+    camera viewer center centre middle top bottom foreground background
+    """
 )
-NOT_THINGS = _set("other others rest")
-# Objects that make an idiom of the relation, with or without "the".
+NOT_THINGS = _set("other others rest")  # "one above the other"
+
+# --- Idioms ------------------------------------------------------------------------------------------------------
+
+# Objects that make an idiom of the relation: without an article, and with "the" or without.
+BARE_IDIOMS = _set(
+    """
+    average par way passage construction control pressure attack arrest repair time age zero all
+    year freezing nothing budget schedule bars death future miss ground water deck cover siege
+    charge wheel minutes seconds itself himself herself themselves sight joke out limits reason
+    reach midnight noon jobs completion perfection perfect standard standards normal guidance
+    command inspection review investigation duress wraps curtains fire easy takes oath lockdown
+    tears quarantine stress strain threat observation warranty contract license acts meals
+    classes shifts seasons friends heels range estimate estimates question doubt consideration
+    lights hours days months weeks contempt suspicion expectations beyond light lighting night
+    backwards heaven
+    """
+)
 IDIOMS = _set(
-    "average par way passage construction control pressure attack arrest repair time age zero all top years year weather scenes scene "
-    "influence circumstances conditions supervision freezing nothing budget schedule bars death future miss direction moment point "
-    "suspicion contempt expectations eighteen hours days months weeks night rain sunlight moonlight sunshine daylight light lighting "
-    "lights ground deck water cover siege charge edge-of wheel law minutes seconds itself himself herself themselves sight joke out "
-    "limits reason reach midnight noon jobs completion perfection perfect standard standards normal guidance command inspection review investigation duress wraps curtains fire "
-    "easy takes times oath lockdown tears quarantine stress strain threat observation warranty contract license wing acts meals classes "
-    "shifts seasons friends heels distance range estimate estimates guise name title auspices question doubt consideration beyond"
+    """
+    top years weather scenes influence circumstances conditions supervision direction moment
+    point law camera viewer rain sunlight moonlight sunshine daylight times distance guise name title auspices
+    world stress pressure
+    """
+)
+# The same with words before it: "within walking distance".
+FIGURATIVE = _set(
+    """
+    distance conditions circumstances lighting daylight sunlight moonlight supervision stress
+    pressure
+    """
 )
 # "over 100 years" is no relation, "over 3 houses" is.
-FIGURATIVE = _set("distance conditions circumstances lighting daylight sunlight moonlight supervision")
-COUNTED = _set("years hours days minutes months weeks seconds people times percent degrees pounds dollars")
-# After these words "over", "right" and the like are no relation: "from above", "all over", "the right of way".
-NOT_BEFORE = _set("of from all left a an the my your his its our their no any this that take taking took turn turned hand hands "
-    "handing handed taken turning pulling pulled giving won winning thinking talking fighting arguing boiling crying knocked tripping"
+COUNTED = _set("years hours days minutes months weeks seconds times percent degrees pounds dollars")
+# "the difference between a frog and a toad"
+BETWEEN_IDEAS = _set(
+    """
+    difference cross relationship battle fight contrast connection link conversation balance
+    comparison bond friendship love mix hybrid choice transition match war duel contest race
+    blend mixture clash deal agreement similarity distinction
+    """
 )
-HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
-TITLES = _set("mr mrs ms dr st prof jr sr no vs etc")
+# After these words "above", "right" and the like are no relation: "from above", "the right of way".
+NOT_BEFORE = _set("of from a an the my your his its our their no any this that")
+# And "over" is none after these: "all over", "handing over".
+NOT_BEFORE_OVER = NOT_BEFORE | _set(
+    """
+    all left take taking took taken turn turned turning hand hands handing handed pulling pulled
+    giving won winning thinking talking fighting arguing boiling crying knocked tripping bending
+    game
+    """
+)

@@ -15,8 +15,8 @@ from .relations import Relation
 class ClassifierLoss:
     """The classifier's cross-entropy for every wanted relation (Learn-to-Steer, section 3, its guidance loss).
 
-    prompt: the text that the relations were read from, which marks its conditioning; words: rows of the conditioning that
-    hold each phrase that maps are captured for; pairs: (subject, object) of each relation, as indices into words.
+    prompt: the text that the relations were read from, which marks its conditioning; words: rows of the conditioning
+    that hold each phrase that maps are captured for; pairs: (subject, object) of each relation, as indices into words.
     """
 
     classifier: RelationClassifier

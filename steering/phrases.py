@@ -1,7 +1,7 @@
 """A prompt's text -> its pieces: things (noun phrases), words of place, verbs, prepositions and marks, in order.
 
-There is no dictionary of nouns: a noun phrase is what stands between the words that lexicon.py knows, and a word is a verb
-when its form and its neighbours say so ("a dog sniffs", "two monks pray").
+There is no dictionary of nouns: a noun phrase is what stands between the words that lexicon.py knows, and a word is a
+verb when its form and its neighbours say so ("a dog sniffs", "two monks pray").
 """
 
 import re
@@ -14,7 +14,11 @@ WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
 TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+", re.IGNORECASE)
 BREAK = re.compile(r"\bBREAK\b")
 BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\*_', " "))
-WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:(?:['’]-?|-)[^\W_]+)*|&|[^\w\s]|[\n\r]")
+NO_OWNER = "left|right|above|below|over|under|behind|next|near|beside|on|to|in|is|are|and|with"
+OWNERS = rf"(?<=s)['’](?=\s+(?!(?:{NO_OWNER})\b)\w)"
+WORD = re.compile(
+    rf"\d+(?:[.,]\d+)+|[^\W_]+(?:(?:['’]-?|-)[^\W_]+)*(?:{OWNERS})?|&|[^\w\s]|[\n\r]"
+)  # OWNERS: "the kids' desk"
 PLACE_WORD = r"(?:upper|lower|top|bottom|left|right|above|below|hand|side|corner|center|of)"
 PLACE_WORDS = re.compile(rf"{PLACE_WORD}(?:-{PLACE_WORD})+")  # "upper-left", "left-hand"
 
@@ -36,10 +40,10 @@ class Piece:
     """A part of the prompt that the grammar of relations tells apart.
 
     kind: "thing", "relation" ("left of"), "side" ("on the left"), "adverb" ("on top"), "row" ("from left to right"),
-    "each other", "pronoun", "verb", "preposition", "which", "there", "not", "join", "comma", "dash" or "stop".
-    start: its first character in the prompt. text: in lower case; of a thing, its noun. label: of a relation, adverb or row;
-    place: of a side, as in lexicon.DIRECTIONS; phrase and article: of a thing; article is the last word before the noun
-    phrase that says which one, "" for none.
+    "each other", "both", "pronoun", "verb", "preposition", "which", "there", "not", "join", "comma", "dash" or "stop".
+    start: its first character in the prompt. text: in lower case; of a thing, its noun. label: of a relation, adverb or
+    row; place: of a side, as in lexicon.DIRECTIONS; phrase and article: of a thing; article is the last word before the
+    noun phrase that says which one, "" for none.
     """
 
     kind: str
@@ -95,6 +99,13 @@ def _words(text: str) -> list[_Word]:
             words += [_Word(stem, start, middle), _Word("not", middle, match.end())]
         elif word == "." and words and words[-1].text in lex.TITLES and words[-1].end == start:
             pass  # "Mr. Smith"
+        elif (
+            word == "."
+            and words
+            and words[-1].text == "no"
+            and text[start + 1 : start + 3].strip().isdigit()
+        ):
+            words[-1] = _Word("no.", words[-1].start, start + 1)  # "No. 5"
         else:
             words.append(_Word(word, *match.span()))
     return words
@@ -167,12 +178,17 @@ class _Splitter:
             return self._add("not", 2)
         if (
             text == "that"
+            and following not in lex.SOMEBODY
             and self._names(self.i + 1)
-            and not (self._is_verb(self.i + 1) or _plural(following))
+            and not (self._is_verb(self.i + 1) or is_plural(following))
         ):
             return False  # "that dog", not "that sleeps"
         if text == "her" and self._noun(self.i + 1):
             return False  # "her dog"
+        if text in ("both", "all") and (
+            self._starts_place(self.i + 1) or following in lex.BE | lex.LEADS
+        ):
+            return self._add("both")  # "a dog and a cat, both above a bus"
         if kind := lex.KINDS.get(text):
             return self._add(kind)
         modal = (
@@ -191,26 +207,36 @@ class _Splitter:
             or (self._is_verb(i) and not named)  # "sleeping left of", but "a sleeping cat"
             or (text in lex.CARRYING and self._before() in ("thing", "verb", "which"))
             or (self._noun(i) and self._text(i - 1) in lex.MODALS)  # "can see"
-            or (self._names(i) and self._before() == "which")  # "which winds between hedges"
+            or (text in lex.PERFECTS and self._text(i - 1) in ("has", "have", "had"))  # "has left"
+            or (self._names(i) and self._after_which())
         )
         return is_verb and self._add("verb")
+
+    def _after_which(self) -> bool:
+        """Must a verb follow, as in "which winds between hedges", not "whose wings", not "over which eagles circle"?"""
+        object = len(self.pieces) > 1 and self.pieces[-2].kind in ("relation", "preposition")
+        return self._before() == "which" and not object and self._text(self.i - 1) != "whose"
 
     def _is_verb(self, i: int, length: int = 0) -> bool:
         """Is the word a verb? length: how many words of a noun phrase stand directly before it."""
         text, before, determiner = self._text(i), self._text(i - 1), self._text(i - length - 1)
-        if text in lex.CARRYING or text in lex.PAST or text in lex.BASE_VERBS:
+        if text in lex.CARRYING or text in lex.VERBS_ONLY:
             return True
         named = self._names(i + 1)  # a noun may follow
+        lower = self.prompt[self.words[i].start].islower()
+        if text in lex.PAST:
+            return not named
         if text in lex.THIRD:
             return not (
-                length and determiner in lex.PLURALS and not _plural(before)
+                length and determiner in lex.PLURALS and not is_plural(before)
             )  # "two hot dog stands"
-        if text in lex.BASE_NOUNS_TOO:
+        if text in lex.INTRANSITIVE:
             joined = self._text(i - length - 2) in lex.JOINS  # "a dog and a cat stand"
-            return length > 0 and (_plural(before) or joined) and not named
+            plural = is_plural(before) and before not in lex.PLURAL_FIRST
+            return length > 0 and (plural or joined) and not named
         if text.endswith("ing") and len(text) > 4 and text not in lex.ING_NOUNS:
             with_object = (
-                length > 0 and _plural(self._text(i + 1)) and not _adjective(before)
+                length > 0 and lower and text not in lex.ING_FIRST and not _adjective(before)
             )  # "a woman mending nets"
             return not named or with_object
         if (
@@ -220,14 +246,15 @@ class _Splitter:
             and not text.endswith("eed")
         ):
             return not named and text not in lex.ADJECTIVES
-        if not length or not self.prompt[self.words[i].start].islower():
+        if not length or not lower:
             return False
         if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
-            return before != "of" and _plural(text) and text not in lex.S_NOUNS | lex.PLURAL_FIRST
+            no_verbs = lex.S_NOUNS | lex.PLURAL_FIRST | lex.IRREGULAR_PLURALS
+            return before != "of" and is_plural(text) and text not in no_verbs
         begins = self._text(i - 2) in (".", "!", "?", ";", "\n")
         proper = self.prompt[self.words[i - 1].start].isupper() and not begins  # "James Bond"
-        plural = _plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
-        return plural and not _plural(text) and not named  # "two monks pray"
+        plural = is_plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
+        return plural and not is_plural(text) and not named  # "two monks pray"
 
     # --- words of place -------------------------------------------------------------------------------------------
 
@@ -253,7 +280,7 @@ class _Splitter:
             return True
         if (m := lex.TOP_BOTTOM.match(self.plain, start)) and self._top_bottom(m):
             return True
-        if before in lex.NOT_BEFORE:
+        if before in (lex.NOT_BEFORE_OVER if self._text(self.i) == "over" else lex.NOT_BEFORE):
             return False
         if m := lex.NAMED_WAYS.match(self.plain, start):
             return self._add_match("relation", m, label=lex.NAMED[" ".join(m[0].split())])
@@ -280,7 +307,7 @@ class _Splitter:
             return False  # "his right hand", "on the left wall"
         if m["lead"] and m["whose"] not in (None, "the"):  # "on its left"
             self._add_match("relation", m, label=label)
-            self.pieces.append(Piece("pronoun", m.end(), "it"))
+            self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
             return True
         if m["lead"] in (None, "from") and not self._stands_alone(m):
             return False
@@ -299,7 +326,7 @@ class _Splitter:
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
 
     def _stands_alone(self, m: re.Match) -> bool:
-        """Is the place all that stands in its brackets, before its colon or behind its thing: "left: a dog, cat right"?"""
+        """Does the place stand alone in brackets, before a colon or behind its thing: "left: a dog, cat right"?"""
         after = self.plain[m.end() : m.end() + 9].lstrip()[:1]
         if self.prompt[max(m.start() - 1, 0) : m.start()] + self.prompt[m.end() : m.end() + 1] in (
             "()",
@@ -363,7 +390,7 @@ class _Splitter:
     def _thing(self) -> bool:
         """A noun phrase with its determiners: "the two big, red dogs of Mr. Smith"."""
         first = self.i
-        if self._text(first) in lex.OPENERS and self._before() != "thing":
+        if self._text(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
         if self._loose(first) and not self._names(first + 1):
             return False
@@ -387,12 +414,14 @@ class _Splitter:
             self.i = end + 1  # "a photo of a dog": the dog
             return True
         noun = self._text(end - 1)
+        quantity = noun in lex.QUANTITIES
         while self._text(end) == "of" and self._text(end - 1) not in ("full", "made", "out"):
             inner = self._after_determiners(end + 1)
             further = self._phrase_end(inner, inner > end + 1)
             if further == inner:
                 break
             end = further
+            noun = self._text(end - 1) if quantity else noun
         article = self._text(begin - 1) if begin > first else ""
         if begin > first + 1 and self._text(first) == "both":
             first += 1  # "both the dog and the cat"
@@ -441,11 +470,12 @@ class _Splitter:
         )
 
     def _joins_adjectives(self, i: int, only_adjectives: bool) -> bool:
-        """ "a black and white cat", "a big, red dog" """
+        """Does the phrase go on: "a black and white cat", "a big, red dog", "fish and chips"?"""
         if self._text(i) == ",":
             return only_adjectives and self._noun(i + 1)
-        adjectives = self._text(i - 1) in lex.ADJECTIVES and self._text(i + 1) in lex.ADJECTIVES
-        return self._text(i) in ("and", "&") and adjectives and self._noun(i + 2)
+        before, after = self._text(i - 1), self._text(i + 1)
+        adjectives = before in lex.ADJECTIVES and after in lex.ADJECTIVES and self._noun(i + 2)
+        return self._text(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)
 
     def _heads_style(self, i: int) -> bool:
         """Does "a photo of" begin a sentence, and no "a photo of a dog hangs above a sofa"? i: the index after "of"."""
@@ -493,7 +523,7 @@ def _adjective(word: str) -> bool:
     return word in lex.ADJECTIVES or word.endswith(lex.ADJECTIVE_ENDINGS)
 
 
-def _plural(word: str) -> bool:
+def is_plural(word: str) -> bool:
     """Does it look like one? So do verbs in the third person."""
     regular = len(word) > 3 and word.endswith("s") and not word.endswith(lex.SINGULAR_ENDINGS)
     return regular or word in lex.IRREGULAR_PLURALS

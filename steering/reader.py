@@ -1,13 +1,13 @@
 """A prompt's pieces -> the relations that it states.
 
-Reads the pieces once from left to right and keeps in mind what a reader would: the thing spoken of, what hangs on it, the
-relation before, and words of place that still wait for their thing.
+Reads the pieces once from left to right and keeps in mind what a reader would: the thing spoken of, what hangs on it,
+the relation before, and words of place that still wait for their thing.
 """
 
 from dataclasses import dataclass
 
 from . import lexicon as lex
-from .phrases import Phrase, Piece
+from .phrases import Phrase, Piece, is_plural
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class _Thing:
         return self.noun in lex.SCENES
 
     @property
+    def plural(self) -> bool:
+        return self.article in lex.PLURALS or is_plural(self.noun) or self.joined is not None
+
+    @property
     def holds(self) -> bool:
         """Is it there for what it holds: "a room with a lamp", "a table with a cup"?"""
         return self.scene or self.noun in lex.SURFACES
@@ -100,6 +104,7 @@ class _Reader:
         self.found: list[tuple[int, Relation]] = []  # with the place in the text
         self.placed: list[tuple[int, _Thing, tuple[int, ...]]] = []  # "a dog on the left"
         self.topic: _Thing | None = None  # what the last sentence was about
+        self.several: list[_Thing] = []  # the last two plurals
         self.ground: _Thing | None = None  # from where it was seen: "left of the door is a window"
         self._begin_sentence()
 
@@ -151,8 +156,8 @@ class _Reader:
             case "thing":
                 self._thing(piece)
             case "pronoun":
-                if antecedents := self._antecedents(None):
-                    self.nearest = self.free = antecedents[0]
+                if meant := self._meant(piece.text, None):
+                    self.nearest = self.free = meant[0]
                     self.since = set()
             case "adverb":
                 self._adverb(piece.start, piece.label)
@@ -167,6 +172,8 @@ class _Reader:
                 self.since.add("preposition")
             case "not":
                 self.negated = True
+            case "both":
+                self.plural = True
             case "comma" | "dash":
                 self._comma(piece.kind, self._kind(i + 1))
             case "join":
@@ -200,7 +207,7 @@ class _Reader:
 
     def _verb(self, text: str) -> None:
         self.verb = text
-        base = text in lex.BASE_VERBS | lex.BASE_NOUNS_TOO
+        base = text in lex.INTRANSITIVE
         self.plural = self.plural or base or text in lex.PLURAL_BE
         self.since.add("verb")
         self.between.add("finite" if base or text in lex.BE | lex.THIRD else "participle")
@@ -239,12 +246,14 @@ class _Reader:
         if not thing.hanging:
             self.free = thing
             self.first = self.first or (None if thing.scene else thing)
+            if thing.plural:
+                self.several = [thing, *self.several[:1]]
         self.preposition = self.verb = ""
         self.plural = self.negated = False
         self.since = set()
 
     def _hang(self, thing: _Thing) -> None:
-        """Hang the thing on the one before by the preposition or verb between; or it is what words before waited for."""
+        """Hang the thing on the one before by the preposition or verb between, or give it to words that wait for it."""
         if self.waiting and (self.verb or not self.preposition):  # "left of the door (is) a window"
             self.waiting.subjects = (thing,)
             self._say(self.waiting)
@@ -261,15 +270,16 @@ class _Reader:
             elif holder and self.verb and self.verb not in lex.BE and "there" not in self.since:
                 thing.holder, thing.hangs = holder, self.verb
 
-    def _antecedents(self, subject: _Thing | None) -> list[_Thing]:
-        """What "it" stands for, said about the subject; None: the subject itself is "it"."""
-        if subject and subject.owned:
-            return [subject.holder]
-        if subject and self.landmark:
-            return self.landmark
-        if self.said and subject is not self.said.subjects[0]:
-            return [self.said.subjects[0]]
-        return [thing for thing in (self.first, self.topic) if thing and thing is not subject][:1]
+    def _meant(self, pronoun: str, subject: _Thing | None, *nearer: _Thing | None) -> list[_Thing]:
+        """What "it" or "them" stands for, said about the subject, which it cannot be; nearer things go before."""
+        topics = (*nearer, self.said and self.said.subjects[0], self.first, self.topic)
+        topics = [thing for thing in topics if thing and thing is not subject]
+        if pronoun in lex.PLURAL_PRONOUNS:
+            several = [
+                thing for thing in (*topics, *self.several) if thing.plural and thing is not subject
+            ]
+            topics = several or topics
+        return topics[:1]
 
     # --- relations ------------------------------------------------------------------------------------------------
 
@@ -297,7 +307,7 @@ class _Reader:
                 return i + (kind == "thing")
 
     def _labels(self, i: int) -> tuple[list[str], int]:
-        """The labels of relation words joined before one object, "above and to the left of", and the index after them."""
+        """The labels of relation words before one object, "above and to the left of", and the index after them."""
         labels, i = [self.pieces[i].label], i + 1
         while self._kind(i) == "join" and self._kind(i + 1) == "relation":
             labels.append(self.pieces[i + 1].label)
@@ -311,11 +321,15 @@ class _Reader:
     def _idiom(self, piece: Piece) -> bool:
         """Is the relation word none, "over the years", "above average"?"""
         one_word = " " not in piece.phrase.text
-        counted = piece.text in lex.COUNTED and piece.phrase.text[0].isdigit()
-        return counted or (
-            (one_word or piece.text in lex.FIGURATIVE)
-            and piece.text in lex.IDIOMS
-            and piece.article in ("", "the", "this")
+        if piece.text in lex.COUNTED and piece.phrase.text[0].isdigit():
+            return True
+        if not one_word:
+            return piece.text in lex.FIGURATIVE
+        the = piece.article in ("the", "this")
+        return (
+            piece.text in lex.IDIOMS
+            and (the or not piece.article)
+            or (piece.text in lex.BARE_IDIOMS and not piece.article)
         )
 
     def _with_object(self, said: _Said, begins: bool, i: int) -> int:
@@ -335,7 +349,11 @@ class _Reader:
             return after
         if not self._inverted(begins, after):
             said.subjects = self._subjects(begins, said.objects[0])
-        if self.negated or self.verb in lex.GAZING or any(thing.missing for thing in said.subjects):
+        ideas = "between" in said.labels and any(
+            thing.noun in lex.BETWEEN_IDEAS for thing in said.subjects
+        )
+        missing = any(thing.missing or thing.noun in lex.COUNTED for thing in said.subjects)
+        if self.negated or self.verb in lex.GAZING or missing or ideas:
             self._begin_clause(said.objects[0])
         elif said.subjects:
             self.ground = None
@@ -351,21 +369,20 @@ class _Reader:
         if not self._inverted(begins, i + 1):
             known = self.nearest and (self.nearest.owned or not self.nearest.hangs)
             subject = self.nearest if known else (self._subjects(begins, None) or (None,))[0]
-        before = self.said and lex.DIRECTIONS.get(self.said.labels[0])
-        if (
-            subject
-            and before
-            and not subject.owned
-            and lex.DIRECTIONS.get(said.labels[0]) == tuple(-step for step in before)
-        ):
-            said.objects = self.said.objects  # "a dog left of a tree and a cat right of it"
-        elif subject:
-            said.objects = self._antecedents(subject)
+        opposite = self.said and lex.OPPOSITE.get(self.said.labels[0]) == said.labels[0]
+        pronoun, other = self.pieces[i].text, self.said and subject is not self.said.subjects[0]
+        if subject and subject.owned:  # "a sofa with a cat on its left"
+            said.objects = [subject.holder]
+        elif subject and other and not self.landmark and (pronoun in lex.NEUTER or opposite):
+            said.objects = self.said.objects[:1]  # "a dog left of a tree and a cat right of it"
         else:
-            said.objects = self.landmark or (
-                [self.ground] if self.ground else self._antecedents(None)
-            )
-        if not said.objects or self.negated or (subject and subject.missing):
+            nearer = (*self.landmark, None if subject else self.ground)
+            said.objects = self._meant(pronoun, subject, *nearer)
+        if (
+            not said.objects
+            or self.negated
+            or (subject and (subject.missing or subject.noun in lex.COUNTED))
+        ):
             self._begin_clause(None)
             return i + 1
         self.landmark = said.objects

@@ -1,0 +1,202 @@
+"""The prompt's mark on its conditioning, on its way through the host's own conditioning nodes."""
+
+from types import SimpleNamespace
+
+import comfy.sample
+import pytest
+import torch
+from learn_to_steer.nodes import host as pack
+from learn_to_steer.nodes.attention_capture import AttentionCapture, PreviewAttentionMaps
+from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
+from learn_to_steer.nodes.host_words import encoded_from
+from learn_to_steer.nodes.relation_parse import RelationParse
+from learn_to_steer.steering.guidance import Report, Steering
+
+import nodes as host_nodes
+
+PROMPT = "a giraffe above an airplane"
+OTHER = "a cat left of a bus"
+STEPS = 10
+register_folders()
+
+
+@pytest.fixture(scope="module")
+def world(demo):
+    with torch.inference_mode():
+        model, clip, _ = demo
+        return model, clip, [scene(model, clip, prompt) for prompt in (PROMPT, OTHER)]
+
+
+def scene(model, clip, prompt: str, **more):
+    """(positive, loss) of a prompt, made by the nodes."""
+    positive, relations, _ = RelationParse.execute(clip, prompt, **more).result
+    (capture,) = AttentionCapture.execute(model, relations).result
+    loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+    return positive, loss
+
+
+def steer(world, positive, loss) -> Report:
+    model, clip, _ = world
+    report, latent = Report(), torch.zeros(1, 8, 16, 16)
+    patched = pack.steer(model, loss, Steering(end=1.0, strength=0.5), report)
+    negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    comfy.sample.sample(
+        patched, comfy.sample.prepare_noise(latent, 3), STEPS, 4.0, "euler", "normal", positive, negative, latent,
+        seed=3, disable_pbar=True,
+    )  # fmt: skip
+    return report
+
+
+def first_look(report: Report) -> float:
+    return report.looks[0].before.item()
+
+
+def call(node: str, *args, **kwargs):
+    cls = host_nodes.NODE_CLASS_MAPPINGS[node]
+    return getattr(cls(), cls.FUNCTION)(*args, **kwargs)[0]
+
+
+def test_combined_either_way_round_the_own_entry_is_read(world):
+    (ours, loss), (others, other_loss) = world[2]
+    alone = first_look(steer(world, ours, loss))
+    other_alone = first_look(steer(world, others, other_loss))
+    assert alone != other_alone
+    for combined in (
+        call("ConditioningCombine", ours, others),
+        call("ConditioningCombine", others, ours),
+    ):
+        assert first_look(steer(world, combined, loss)) == alone
+        assert first_look(steer(world, combined, other_loss)) == other_alone
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        lambda ours, others: call("ConditioningAverage", ours, others, 0.7),
+        lambda ours, others: call("ConditioningConcat", ours, others),
+        lambda ours, others: call("ConditioningSetArea", ours, 64, 64, 0, 0, 1.0),
+        lambda ours, others: call("ConditioningSetAreaPercentage", ours, 0.5, 1.0, 0.0, 0.0, 1.0),
+        lambda ours, others: call("ConditioningSetAreaStrength", ours, 0.5),
+        lambda ours, others: call(
+            "ConditioningSetMask", ours, torch.ones(1, 16, 16), "default", 1.0
+        ),
+        lambda ours, others: call("ConditioningSetTimestepRange", ours, 0.0, 1.0),
+        lambda ours, others: call("unCLIPConditioning", ours, None, 0.0, 0.0),
+    ],
+    ids=["average", "concat", "area", "area-percentage", "strength", "mask", "range", "unclip"],
+)
+def test_nodes_in_between_keep_the_steering(world, through):
+    (ours, loss), (others, _) = world[2]
+    report = steer(world, through(ours, others), loss)
+    assert report.gradient_steps > 0 and not report.failed
+
+
+def test_controlnets_keep_the_mark(world):
+    (ours, _), _ = world[2]
+    control = SimpleNamespace()
+    control.copy = lambda: control
+    control.set_cond_hint = lambda *args, **kwargs: control
+    control.set_previous_controlnet = lambda previous: None
+    image = torch.zeros(1, 8, 8, 3)
+    assert encoded_from(
+        [entry for _, entry in call("ControlNetApply", ours, control, image, 1.0)], PROMPT
+    )
+    both = host_nodes.ControlNetApplyAdvanced().apply_controlnet(
+        ours, ours, control, image, 1.0, 0.0, 1.0
+    )
+    assert encoded_from([entry for _, entry in both[0]], PROMPT)
+
+
+def test_an_entry_limited_to_some_steps_is_steered_in_these(world):
+    (ours, loss), (others, _) = world[2]
+    late = call("ConditioningSetTimestepRange", ours, 0.3, 1.0)
+    early = call("ConditioningSetTimestepRange", others, 0.0, 0.3)
+    for positive in (
+        call("ConditioningCombine", early, late),
+        call("ConditioningCombine", late, early),
+    ):
+        steps = [look.step for look in steer(world, positive, loss).looks]
+        assert steps and min(steps) > 0
+
+
+def test_another_text_is_refused_before_sampling(world):
+    (_, loss), (others, _) = world[2]
+    model, clip, _ = world
+    plain = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
+    for positive in (others, plain):
+        with pytest.raises(
+            ValueError,
+            match=f'was not encoded from "{PROMPT}".*Relation Parse.s conditioning input',
+        ):
+            steer(world, positive, loss)
+
+
+def test_preview_reads_its_own_entry(world, demo):
+    model, clip, vae = demo
+    (ours, _), (others, _) = world[2]
+    _, relations, _ = RelationParse.execute(clip, PROMPT).result
+    (capture,) = AttentionCapture.execute(model, relations).result
+    latent, image = {"samples": torch.zeros(1, 8, 16, 16)}, torch.zeros(1, 128, 128, 3)
+    maps = [
+        PreviewAttentionMaps.execute(model, positive, capture, latent, image).result[1]
+        for positive in (ours, call("ConditioningCombine", others, ours))
+    ]
+    assert torch.equal(*maps)
+    with pytest.raises(ValueError, match=f'was not encoded from "{PROMPT}"'):
+        PreviewAttentionMaps.execute(model, others, capture, latent, image)
+
+
+def test_what_another_node_encoded_is_passed_on(world):
+    model, clip, ((ours, _), _) = world
+    plain = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
+    positive, loss = scene(model, clip, PROMPT, conditioning=plain)
+    assert positive[0][0] is plain[0][0] and "learn_to_steer" not in plain[0][1]
+    assert first_look(steer(world, positive, loss)) == first_look(steer(world, ours, loss))
+
+
+def test_what_another_text_made_is_refused_where_it_shows(world):
+    clip = world[1]
+    longer = clip.encode_from_tokens_scheduled(clip.tokenize("very " * 100))
+    with pytest.raises(
+        ValueError, match="The CONDITIONING has 154 text rows, but .* makes 77 of this prompt"
+    ):
+        RelationParse.execute(clip, PROMPT, conditioning=longer)
+
+
+def test_positions_by_hand(world):
+    model, clip, ((ours, loss), _) = world
+    by_hand, same = scene(model, clip, PROMPT, corrections="giraffe@2 | above | airplane@5")
+    assert same.words == loss.words == ((2,), (5,))
+    assert first_look(steer(world, by_hand, same)) == first_look(steer(world, ours, loss))
+    with pytest.raises(ValueError, match='Token position 77 of "giraffe" is beyond'):
+        RelationParse.execute(clip, PROMPT, "giraffe@77 | above | airplane", conditioning=ours)
+
+
+@pytest.mark.parametrize("prompt", ["", "masterpiece, best quality, 8k", "a giraffe"])
+def test_no_relation_is_no_error(world, prompt):
+    model, clip, _ = world
+    positive, loss = scene(model, clip, prompt)
+    assert loss.relations == ()
+    assert steer(world, positive, loss).looks == []
+
+
+def test_phrases_in_a_later_chunk_are_steered(world):
+    model, clip, _ = world
+    prompt = "sharp, " * 50 + PROMPT
+    positive, loss = scene(model, clip, prompt)
+    assert positive[0][0].shape[1] == 154
+    assert all(row > 77 for rows in loss.words for row in rows)
+    assert steer(world, positive, loss).gradient_steps > 0
+
+
+def test_relations_that_the_classifier_does_not_know_are_named(world):
+    model, clip, _ = world
+    prompt = "a giraffe above an airplane, a cup between a lamp and a cat"
+    _, relations, understood = RelationParse.execute(clip, prompt).result
+    assert understood.splitlines() == ["giraffe | above | airplane", "cup | between | lamp and cat"]
+    assert relations.pairs == ((0, 1), (2, 3, 4))
+    (capture,) = AttentionCapture.execute(model, relations).result
+    loss, notes = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+    assert [str(relation) for relation in loss.relations] == ["giraffe | above | airplane"]
+    assert loss.pairs == ((0, 1),)
+    assert notes.startswith('"cup | between | lamp and cat" is not steered')
