@@ -145,9 +145,11 @@ CLAUSES = _set("where when because although though so")
 BE = _set("is are was were be being been")
 PLURAL_BE = _set("are were")
 NOT = _set("not never cannot nor neither")
-CONTRACTED = _set("there it that here he she who what one they")  # before "'s" and "'re"
+CONTRACTED = _set("there it that here he she who what one they i you we")  # before "'s" and "'re"
 MODALS = _set("can could should must may might will would")
-AUXILIARIES = MODALS | _set("has have had do does did to we you i me us one please")
+AUXILIARIES = MODALS | _set("has have had do does did to we you i me us one please want need")
+REFLEXIVES = _set("himself herself itself themselves yourself myself")
+PERSONS = _set("she he they i we you")
 # What hangs a thing on the one before it: "a man [with] a hat".
 PREPOSITIONS = _set(
     """
@@ -157,7 +159,7 @@ PREPOSITIONS = _set(
     """
 )
 CLOSED = (
-    DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"}
+    REFLEXIVES |    DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"}
     | (AUXILIARIES - {"will", "might", "can"})  # "a can of soda"
 )  # fmt: skip
 KINDS = {
@@ -171,6 +173,10 @@ KINDS = {
 # Before the first thing of a sentence: "Tonight a dog", "draw a dog".
 OPENERS = _set(
     """
+    hello hi hey ok okay maybe thanks
+    """
+) | _set(
+    """
     tonight today meanwhile then now here suddenly finally next also draw generate create paint
     render show make imagine depict give
     """
@@ -180,18 +186,6 @@ TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 # --- Verbs --------------------------------------------------------------------------------------------------------
 
 # Verbs whose object hangs on their subject: "a man [wearing] a hat".
-CARRYING = _set(
-    """
-    wearing holding carrying riding eating drinking reading chasing showing containing featuring
-    depicting having playing watching pulling pushing hugging kissing kicking throwing catching
-    making cooking selling driving using wielding licking biting chewing sipping touching
-    petting feeding pouring cutting writing drawing sporting surrounding covering filling
-    displaying serving wears holds carries rides eats drinks reads chases shows contains
-    features depicts has plays watches pulls pushes hugs kicks throws catches makes cooks sells
-    drives uses wields licks bites full made filled covered decorated dressed surrounded topped
-    lit painted adorned wrapped
-    """
-)
 HAVING = _set("with without has have having")
 PICTURING = _set(
     """
@@ -231,6 +225,22 @@ def _ing(verb: str) -> str:
     return verb.removesuffix("e") + "ing"
 
 
+# Verbs whose object hangs on their subject: "a man [wearing] a hat".
+TRANSITIVE = _set(
+    """
+    wear hold carry ride eat drink read chase show contain feature depict play watch pull push
+    hug kiss kick throw catch make cook sell drive use wield lick bite chew sip touch pet feed
+    pour cut write draw sport surround cover fill display serve steal guard share mend tend wash
+    clean build fix carve polish sweep juggle knit weave bake photograph gnaw nibble devour
+    inspect examine admire repair chop slice stir brew whisk toss pluck gather pick dig haul
+    drag tow lift hoist grip clutch grasp grab squeeze strum conduct sketch sew iron fold blow
+    inflate spray scatter shake ring open close unlock lead follow hunt stalk herd milk shear
+    groom brush comb trim pump operate steer paddle load unload deliver sort stack unpack pack
+    wrap tie untie measure weigh count study teach greet salute embrace comfort scold tease
+    feign froth juice peel grate knead frost decorate arrange water plant rake shovel hammer saw
+    drill weld paint dust vacuum mop scrub rinse
+    """
+)
 # Verbs of being or doing somewhere, without an object. The first ones are hardly ever nouns; most of the others are,
 # as in "a hot dog stand", "a cherry blossom".
 VERBS_ONLY = _set(
@@ -243,19 +253,19 @@ INTRANSITIVE = VERBS_ONLY | _set(
     clamber clatter click climb cling coil collapse congregate crackle crawl creak creep croak
     cross crouch crumble dance dash decay descend dive doze drift drip drizzle droop dwell
     emerge erupt explode extend face fade fall flap flare flicker flit float flourish flow
-    flutter fly frolic gallop gather giggle glare gleam glide glimmer glitter glow grin grow
-    growl gurgle gush hang head hide hiss hoot hop howl huddle hum hunch hurry hurtle idle jog
-    jump jut land laugh lean leap levitate light limp live lodge loiter look loom lounge lumber
-    lurch march meander meow mingle nap neigh nestle nod orbit overhang paddle pass peek perch
-    pirouette play plod plummet point poke pose pour prance pray protrude prowl pulsate purr
-    quack quiver rear recline relax reside rest ripple rise roar roll roost rumble run rush rust
-    rustle saunter scamper scramble scurry settle shimmer shine shiver simmer sing sink sizzle
-    slide slink slither slouch slump smile smolder snarl sniff snooze snore snuggle sob
-    somersault sparkle speed spin spiral sprawl spread spring sprint sprout spurt squabble squat
-    squawk stagger stalk stand stare stay steam stir stretch stroll strut stumble sunbathe swarm
-    sway swim swing swirl swoop teeter thrive throb tiptoe topple tower tremble trickle trot
-    trundle tumble tweet twinkle twirl wade waft wait walk wander weep whirl whirr wind wink
-    wobble work yawn zoom
+    flutter fly frolic fume gallop gather giggle glare gleam glide glimmer glitter glow grin
+    grow growl gurgle gush hang head hide hiss hoot hop howl huddle hum hunch hurry hurtle idle
+    jog jump jut land laugh lean leap levitate light limp live lodge loiter look loom lounge
+    lumber lurch march meander meow mingle nap neigh nestle nod orbit overhang paddle pass peek
+    perch pirouette play plod plummet point poke pose pour pout prance pray protrude prowl
+    pulsate purr quack quiver rear recline relax reside rest ripple rise roar roll roost rumble
+    run rush rust rustle saunter scamper scramble scurry settle shimmer shine shiver shriek
+    simmer sing sink sizzle slide slink slither slouch slump smile smolder snarl sniff snooze
+    snore snuggle sob somersault sparkle speed spin spiral sprawl spread spring sprint sprout
+    spurt squabble squat squawk stagger stalk stand stare stay steam stir stretch stroll strut
+    stumble sulk sunbathe swarm sway swim swing swirl swoop teeter thrive throb tiptoe topple
+    tower tremble trickle trot trundle tumble tweet twinkle twirl twist wade waft wait walk
+    wander weep whirl whirr wind wink wobble work yawn zoom
     """
 )
 THIRD = (frozenset(map(_third, INTRANSITIVE)) | {"goes", "comes", "belongs"}) - _set(
@@ -265,6 +275,14 @@ THIRD = (frozenset(map(_third, INTRANSITIVE)) | {"goes", "comes", "belongs"}) - 
     """
 )
 ING = frozenset(map(_ing, INTRANSITIVE))
+CARRYING = frozenset(
+    {_third(verb) for verb in TRANSITIVE}
+    - _set("plants waters rings irons packs sports saws drills pets cuts drives guards hammers")
+    | {_ing(verb) for verb in TRANSITIVE} - _set("painting drawing building opening ring")
+    | _set(
+        "having has full made filled covered decorated dressed surrounded topped lit painted adorned wrapped flanked"
+    )
+)
 PAST = _set(
     """
     sat stood hung lay laid flew slept grew swam ran put seen built drawn shown stuck kept found
@@ -273,7 +291,15 @@ PAST = _set(
     ridden written driven chosen broken worn shaken beaten bent
     """
 )
-PERFECTS = PAST | _set("set left met gone come become stopped made begun")
+PERFECTS = PAST | _set("set left met gone come become stopped made begun caught sprung")
+PERFECT_BEFORE = BE | _set("has have had")
+# What is placed is spoken of, and not who places it: "someone has put a box under the bed".
+PLACING = _set(
+    """
+    put puts putting place places placing placed dump dumps dumping dumped leave leaves leaving
+    left position positions positioning positioned parks parking laid laying
+    """
+)
 # Of these, a place says where to and not where: "looking to the left".
 _TO = _set(
     """
@@ -340,17 +366,12 @@ S_NOUNS = _set(
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
     """
-    sports clothes arms goods news savings sales jeans games brass glasses swiss mars james
-    physics kids
+    customs gas canvas christmas atlas texas vegas chaos cosmos sports clothes arms goods news savings
+    sales jeans games brass glasses swiss mars james physics
     """
 )
-SINGULAR_ENDINGS = ("ss", "us", "is", "as", "os", "'s", "’s", "s'", "s’")
-IRREGULAR_PLURALS = _set(
-    """
-    people men women children sheep mice geese fish deer wolves feet teeth oxen pianos photos
-    flamingos buffalos dinos
-    """
-)
+SINGULAR_ENDINGS = ("ss", "us", "is", "'s", "’s", "s'", "s’")
+IRREGULAR_PLURALS = _set("people men women children mice geese wolves feet teeth oxen skis taxis")
 # Two nouns that are one thing.
 PAIRS = {
     ("fish", "chips"), ("mac", "cheese"), ("macaroni", "cheese"), ("salt", "pepper"), ("bread", "butter"),
@@ -378,9 +399,9 @@ LOOSE = _set(
     """
     just high right far slightly immediately exactly straight low close only also clearly up
     down diagonally so too still back halfway midway partially partly somewhat together apart
-    again there here away along somewhere then now very quite rather half ago even almost about
-    nearly half-way directly always usually often upside tall proud proudly peacefully alone bit
-    upright sideways backwards forwards forward horizontally vertically meanwhile
+    again there here away forth along somewhere then now very quite rather half ago even almost
+    about nearly half-way directly always usually often upside tall proud proudly peacefully
+    alone bit upright sideways backwards forwards forward horizontally vertically meanwhile
     """
 )
 MEASURES = _set(
@@ -392,7 +413,7 @@ MEASURES = _set(
 )
 QUANTITIES = _set("lot lots plenty load loads bit")  # "a lot of stress" is about stress
 SOMEBODY = _set("someone somebody everyone everybody")
-NOBODY = _set("nobody nothing none noone")
+NOBODY = _set("nobody nothing none noone anything anyone anybody")
 
 # --- Pictures, and what is no thing in them -----------------------------------------------------------------------
 
@@ -448,29 +469,30 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 # Objects that make an idiom of the relation: without an article, and with "the" or without.
 BARE_IDIOMS = _set(
     """
-    average par way passage construction control pressure attack arrest repair time age zero all
-    year freezing nothing budget schedule bars death future miss ground water deck cover siege
-    charge wheel minutes seconds itself himself herself themselves sight joke out limits reason
-    reach midnight noon jobs completion perfection perfect standard standards normal guidance
-    command inspection review investigation duress wraps curtains fire easy takes oath lockdown
-    tears quarantine stress strain threat observation warranty contract license acts meals
-    classes shifts seasons friends heels range estimate estimates question doubt consideration
-    lights hours days months weeks contempt suspicion expectations beyond light lighting night
-    backwards heaven
+    matter average par way passage construction control pressure attack arrest repair time age
+    zero all year freezing nothing budget schedule bars death future miss ground water deck
+    cover siege charge wheel minutes seconds itself himself herself themselves sight joke out
+    limits reason reach midnight noon jobs completion perfection perfect standard standards
+    normal guidance command inspection review investigation duress wraps curtains fire easy
+    takes oath lockdown tears quarantine stress strain threat observation warranty contract
+    license acts meals classes shifts seasons friends heels range estimate estimates question
+    doubt consideration lights hours days months weeks contempt suspicion expectations beyond
+    light lighting night backwards heaven
     """
 )
 IDIOMS = _set(
     """
-    top years weather scenes influence circumstances conditions supervision direction moment
-    point law camera viewer rain sunlight moonlight sunshine daylight times distance guise name title auspices
-    world stress pressure
+    course impression spell charts competition assumption radar wind surveillance extinction top
+    years weather scenes influence circumstances conditions supervision direction moment point
+    law camera viewer rain sunlight moonlight sunshine daylight times distance guise name title
+    auspices world stress pressure
     """
 )
 # The same with words before it: "within walking distance".
 FIGURATIVE = _set(
     """
-    distance conditions circumstances lighting daylight sunlight moonlight supervision stress
-    pressure
+    surveillance name weight extinction distance conditions circumstances lighting daylight
+    sunlight moonlight supervision stress pressure
     """
 )
 # "over 100 years" is no relation, "over 3 houses" is.
@@ -478,9 +500,10 @@ COUNTED = _set("years hours days minutes months weeks seconds times percent degr
 # "the difference between a frog and a toad"
 BETWEEN_IDEAS = _set(
     """
-    difference cross relationship battle fight contrast connection link conversation balance
-    comparison bond friendship love mix hybrid choice transition match war duel contest race
-    blend mixture clash deal agreement similarity distinction
+    handshake treaty truce rivalry game argument tension correlation difference cross
+    relationship battle fight contrast connection link conversation balance comparison bond
+    friendship love mix hybrid choice transition match war duel contest race blend mixture clash
+    deal agreement similarity distinction
     """
 )
 # After these words "above", "right" and the like are no relation: "from above", "the right of way".

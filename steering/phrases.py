@@ -11,7 +11,9 @@ from . import lexicon as lex
 
 # What is no word of the prompt: weights "(a dog:1.2)", LoRA tags, embeddings. Counts are bounded to keep time linear.
 WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
-TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+", re.IGNORECASE)
+TAG = re.compile(
+    r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+|\b(?:score|source|rating)_\w+", re.IGNORECASE
+)
 BREAK = re.compile(r"\bBREAK\b")
 BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\*_', " "))
 NO_OWNER = "left|right|above|below|over|under|behind|next|near|beside|on|to|in|is|are|and|with"
@@ -79,35 +81,30 @@ def _plain(prompt: str) -> str:
 
 
 def _words(text: str) -> list[_Word]:
-    words = []
+    words: list[_Word] = []
     for match in WORD.finditer(text):
-        word, start = match[0], match.start()
+        word, start, end = match[0], match.start(), match.end()
+        last = words[-1] if words and words[-1].end == start else None  # the word right before it
         stem, apostrophe, tail = word.replace("’", "'").partition("'")
         if PLACE_WORDS.fullmatch(word):
             for part in word.split("-"):
                 words.append(_Word(part, start, start + len(part)))
                 start += len(part) + 1
-        elif apostrophe and stem in lex.CONTRACTED:  # "there's"
-            middle = start + len(stem)
-            words += [
-                _Word(stem, start, middle),
-                _Word("are" if tail == "re" else "is", middle, match.end()),
-            ]
+        elif apostrophe and stem in lex.CONTRACTED:  # "there's", "I'd"
+            middle, verb = start + len(stem), {"s": "is", "re": "are"}.get(tail, "have")
+            words += [_Word(stem, start, middle), _Word(verb, middle, end)]
         elif tail == "t" and stem.endswith("n"):  # "isn't", "can't"
             stem = stem[:-1] if stem[:-1] in lex.BE | lex.AUXILIARIES else stem
             middle = start + len(stem)
-            words += [_Word(stem, start, middle), _Word("not", middle, match.end())]
-        elif word == "." and words and words[-1].text in lex.TITLES and words[-1].end == start:
+            words += [_Word(stem, start, middle), _Word("not", middle, end)]
+        elif word == "." and last and last.text in lex.TITLES:
             pass  # "Mr. Smith"
-        elif (
-            word == "."
-            and words
-            and words[-1].text == "no"
-            and text[start + 1 : start + 3].strip().isdigit()
-        ):
-            words[-1] = _Word("no.", words[-1].start, start + 1)  # "No. 5"
+        elif word == "." and last and last.text == "no" and text[end : end + 2].strip().isdigit():
+            words[-1] = _Word("no.", last.start, end)  # "No. 5"
+        elif word == "." and last and last.text in ".,":
+            words[-1] = _Word(",", last.start, end)  # "a wizard... a grumpy one"
         else:
-            words.append(_Word(word, *match.span()))
+            words.append(_Word(word, start, end))
     return words
 
 
@@ -171,46 +168,71 @@ class _Splitter:
     def _small_word(self) -> bool:
         text, before, following = (self._text(self.i + k) for k in (0, -1, 1))
         if text == "there" and (
-            following in lex.BE or following in ("stand", "lived") or following.endswith("s")
+            following in lex.BE | {"stand", "lived"} or following.endswith("s")
         ):
             return self._add("there", 2)
-        if text == "no" and following == "longer":
+        if text == "no" and following in ("longer", "one"):
             return self._add("not", 2)
-        if (
-            text == "that"
-            and following not in lex.SOMEBODY
-            and self._names(self.i + 1)
-            and not (self._is_verb(self.i + 1) or is_plural(following))
+        if self._before() == "thing" and text in lex.SOMEBODY | lex.PERSONS:
+            return self._add("which")  # "the statue everyone photographs"
+        if (text == "that" and self._that_one(following)) or (
+            text == "her" and (self._noun(self.i + 1) or following in lex.PLURALS)
         ):
-            return False  # "that dog", not "that sleeps"
-        if text == "her" and self._noun(self.i + 1):
-            return False  # "her dog"
+            return False  # "that dog", "her dog"
         if text in ("both", "all") and (
             self._starts_place(self.i + 1) or following in lex.BE | lex.LEADS
         ):
             return self._add("both")  # "a dog and a cat, both above a bus"
+        if text == "like" and before in lex.AUXILIARIES:  # "I'd like a dog"
+            self.i += 1
+            return True
         if kind := lex.KINDS.get(text):
             return self._add(kind)
         modal = (
             text in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
         )  # "you can see"
-        if modal or (text in lex.AUXILIARIES and not (text == "one" and self._noun(self.i + 1))):
+        number = text == "one" and self._noun(self.i + 1)
+        if modal or text in lex.REFLEXIVES or (text in lex.AUXILIARIES and not number):
             self.i += 1
             return True
         return False
 
+    def _that_one(self, following: str) -> bool:
+        """Is it "that dog", and no "that sleeps"?"""
+        if self._before() == "thing" or following in lex.SOMEBODY or is_plural(following):
+            return False
+        return self._names(self.i + 1) and not self._is_verb(self.i + 1)
+
     def _verb(self) -> bool:
-        text, i = self._text(self.i), self.i
+        text, before, i = self._text(self.i), self._text(self.i - 1), self.i
+        if not self._noun(i) or (before in lex.DETERMINERS and self._before() != "which"):
+            return False
         named = self._names(i + 1)
+        placed = not named and (self._starts_place(i + 1) or self._place_follows(i + 1))
         is_verb = (
             self.verb_at == i
             or (self._is_verb(i) and not named)  # "sleeping left of", but "a sleeping cat"
             or (text in lex.CARRYING and self._before() in ("thing", "verb", "which"))
-            or (self._noun(i) and self._text(i - 1) in lex.MODALS)  # "can see"
-            or (text in lex.PERFECTS and self._text(i - 1) in ("has", "have", "had"))  # "has left"
+            or before in lex.MODALS  # "can see"
+            or (
+                before in lex.PERFECT_BEFORE and (text in lex.PERFECTS or text.endswith("ed"))
+            )  # "has left"
             or (self._names(i) and self._after_which())
+            or (
+                placed and before in lex.BE and self.prompt[self.words[i].start].islower()
+            )  # "was dug under a hill"
+            or (
+                placed and text in lex.INTRANSITIVE and self._before() in ("comma", "dash")
+            )  # "two rivals, angry, stand"
         )
         return is_verb and self._add("verb")
+
+    def _place_follows(self, i: int) -> bool:
+        """Do words like "to the left of", which begin with a preposition, begin here?"""
+        if i >= len(self.words) or self._text(i) not in lex.LEADS:
+            return False
+        m = lex.LEFT_RIGHT.match(self.plain, self.words[i].start)
+        return bool(m and m["of"])
 
     def _after_which(self) -> bool:
         """Must a verb follow, as in "which winds between hedges", not "whose wings", not "over which eagles circle"?"""
@@ -231,6 +253,10 @@ class _Splitter:
                 length and determiner in lex.PLURALS and not is_plural(before)
             )  # "two hot dog stands"
         if text in lex.INTRANSITIVE:
+            if (
+                length > 0 and self._text(i + 1) in lex.PLURALS
+            ):  # "near the cheese stand three mice"
+                return True
             joined = self._text(i - length - 2) in lex.JOINS  # "a dog and a cat stand"
             plural = is_plural(before) and before not in lex.PLURAL_FIRST
             return length > 0 and (plural or joined) and not named
@@ -250,7 +276,10 @@ class _Splitter:
             return False
         if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
             no_verbs = lex.S_NOUNS | lex.PLURAL_FIRST | lex.IRREGULAR_PLURALS
-            return before != "of" and is_plural(text) and text not in no_verbs
+            after_noun = before not in lex.ADJECTIVES | {"of"} and not before.endswith(
+                ("ed", "ing")
+            )
+            return after_noun and is_plural(text) and text not in no_verbs
         begins = self._text(i - 2) in (".", "!", "?", ";", "\n")
         proper = self.prompt[self.words[i - 1].start].isupper() and not begins  # "James Bond"
         plural = is_plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
@@ -392,9 +421,13 @@ class _Splitter:
         first = self.i
         if self._text(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
-        if self._loose(first) and not self._names(first + 1):
+        half = self._text(first) == "half" and self._text(first + 1) in (
+            "a",
+            "an",
+        )  # "half a dozen eggs"
+        if self._loose(first) and not half and not self._names(first + 1):
             return False
-        begin = self._after_determiners(first)
+        begin = self._after_determiners(first + half)
         end = self._phrase_end(begin, begin > first)
         if end == begin:
             self.i = begin  # "this", "one" name no thing of their own
@@ -412,6 +445,9 @@ class _Splitter:
             and self._heads_style(end + 1)
         ):
             self.i = end + 1  # "a photo of a dog": the dog
+            return True
+        if end == begin + 1 == first + 1 and self._text(end) == ":" and self._before() == "stop":
+            self.i = end  # "Position: left of a dog"
             return True
         noun = self._text(end - 1)
         quantity = noun in lex.QUANTITIES
@@ -450,7 +486,11 @@ class _Splitter:
             if length and self._joins_adjectives(end, determined and self._adjectives(begin, end)):
                 end += 1
                 continue
-            if not self._noun(end) and not (text == "one" and length):  # "a blue one"
+            if not self._noun(end) and not (
+                text == "one" and length and not self._names(end + 1)
+            ):  # "a blue one"
+                break
+            if length and text in lex.SOMEBODY:
                 break
             if length and self._is_verb(end, length):
                 self.verb_at = end
@@ -507,6 +547,8 @@ class _Splitter:
         inside, bracket, _ = self.prompt[start : start + 80].partition(")")
         if "(" not in gap or not bracket or ":" in inside or "(" in inside:
             return False
+        if inside[:1].isdigit():
+            return True  # "Captain Okafor (50s)"
         style = any(word in lex.HEADS | lex.STYLE for word in inside.lower().split())
         several = " " in inside.strip() and gap == " ("
         return style or (several and self._text(i - 1) not in lex.ADJECTIVES)

@@ -104,6 +104,7 @@ class _Reader:
         self.found: list[tuple[int, Relation]] = []  # with the place in the text
         self.placed: list[tuple[int, _Thing, tuple[int, ...]]] = []  # "a dog on the left"
         self.topic: _Thing | None = None  # what the last sentence was about
+        self.lately: list[_Thing] = []  # the last three things that hang on nothing
         self.several: list[_Thing] = []  # the last two plurals
         self.ground: _Thing | None = None  # from where it was seen: "left of the door is a window"
         self._begin_sentence()
@@ -207,6 +208,8 @@ class _Reader:
 
     def _verb(self, text: str) -> None:
         self.verb = text
+        if text in lex.BE:
+            self.negated = False  # "a letter that she never opened is under the door"
         base = text in lex.INTRANSITIVE
         self.plural = self.plural or base or text in lex.PLURAL_BE
         self.since.add("verb")
@@ -232,7 +235,7 @@ class _Reader:
             piece.article == "no"
             or piece.text in lex.NOBODY
             or self.preposition == "without"
-            or (self.negated and self.verb in lex.BE)
+            or (self.negated and (not self.verb or self.verb in lex.BE))
         )
         thing.apart = self.preposition == "with" and "comma" in self.since
         if self.since and self.since <= {"join", "comma"}:
@@ -245,7 +248,9 @@ class _Reader:
         self.nearest = thing
         if not thing.hanging:
             self.free = thing
-            self.first = self.first or (None if thing.scene else thing)
+            if not thing.scene and not thing.missing:
+                self.first = self.first or thing
+            self.lately = [thing, *self.lately[:2]]
             if thing.plural:
                 self.several = [thing, *self.several[:1]]
         self.preposition = self.verb = ""
@@ -267,12 +272,17 @@ class _Reader:
                 thing.holder, thing.hangs = holder, self.preposition
             elif "which" in self.since and not self.verb:  # "an easel that a painter has set up"
                 thing.holder, thing.hangs = holder, "which"
-            elif holder and self.verb and self.verb not in lex.BE and "there" not in self.since:
+            elif (
+                holder
+                and self.verb
+                and self.verb not in lex.BE | lex.PLACING
+                and "there" not in self.since
+            ):
                 thing.holder, thing.hangs = holder, self.verb
 
     def _meant(self, pronoun: str, subject: _Thing | None, *nearer: _Thing | None) -> list[_Thing]:
         """What "it" or "them" stands for, said about the subject, which it cannot be; nearer things go before."""
-        topics = (*nearer, self.said and self.said.subjects[0], self.first, self.topic)
+        topics = (*nearer, self.said and self.said.subjects[0], self.first, self.topic, self.ground)
         topics = [thing for thing in topics if thing and thing is not subject]
         if pronoun in lex.PLURAL_PRONOUNS:
             several = [
@@ -288,7 +298,7 @@ class _Reader:
         begins, said = self._begins(i), _Said(self.pieces[i].start, [], [])
         said.labels, i = self._labels(i)
         match self._kind(i):
-            case "thing" if not self._idiom(self.pieces[i]):
+            case "thing" if not self._idiom(self.pieces[i], said.labels):
                 return self._with_object(said, begins, i)
             case "pronoun":
                 return self._with_pronoun(said, begins, i)
@@ -318,9 +328,11 @@ class _Reader:
             labels = [lex.LABEL_OF[both]] if both in lex.LABEL_OF else labels
         return labels, i
 
-    def _idiom(self, piece: Piece) -> bool:
+    def _idiom(self, piece: Piece, labels: list[str]) -> bool:
         """Is the relation word none, "over the years", "above average"?"""
-        one_word = " " not in piece.phrase.text
+        one_word = piece.phrase.text.lower().startswith(piece.text)
+        if "between" in labels and piece.phrase.text.isdigit():
+            return True
         if piece.text in lex.COUNTED and piece.phrase.text[0].isdigit():
             return True
         if not one_word:
@@ -355,6 +367,7 @@ class _Reader:
         missing = any(thing.missing or thing.noun in lex.COUNTED for thing in said.subjects)
         if self.negated or self.verb in lex.GAZING or missing or ideas:
             self._begin_clause(said.objects[0])
+            self.ground = said.objects[0]
         elif said.subjects:
             self.ground = None
             self._say(said)
@@ -378,6 +391,8 @@ class _Reader:
         else:
             nearer = (*self.landmark, None if subject else self.ground)
             said.objects = self._meant(pronoun, subject, *nearer)
+        if subject and not said.objects and begins and self._kind(i + 1) == "comma":
+            said.objects, subject = [subject], None  # "a bookshop and, to its left, a cinema"
         if (
             not said.objects
             or self.negated
@@ -386,9 +401,8 @@ class _Reader:
             self._begin_clause(None)
             return i + 1
         self.landmark = said.objects
-        if "between" in said.labels and said.objects[0].joined:
-            said.second = said.objects[0]
-            said.objects = [said.second.joined]
+        if "between" in said.labels and pronoun in lex.PLURAL_PRONOUNS:
+            self._between_them(said, subject)
         if subject:
             said.subjects = (subject,)
             self._say(said)
@@ -396,6 +410,17 @@ class _Reader:
         elif begins:
             self._wait(said)
         return i + 1
+
+    def _between_them(self, said: _Said, subject: _Thing | None) -> None:
+        """Two things that are joined, or else the last two: "On the left a cat, on the right a dog, between them ..." """
+        thing = said.objects[0]
+        two = (
+            [thing.joined, thing]
+            if thing.joined
+            else [one for one in self.lately if one is not subject][1::-1]
+        )
+        if thing.joined or not thing.plural and len(two) == 2:
+            said.objects, said.second = two[:1], two[1]
 
     def _inverted(self, begins: bool, after: int) -> bool:
         """Does the subject stand behind the object, "under the tree (stands) a dog"?"""
