@@ -36,7 +36,7 @@ class Words:
 def find_words(
     clip, prompt: str, relations: tuple[Relation, ...], rows: int | None = None
 ) -> Words:
-    """rows: of the CONDITIONING's tensor, when it is to be checked.
+    """rows: of the CONDITIONING's tensor that was made of the prompt, when it is to be checked.
 
     Raises ValueError as find_rows does, and for rows given by hand that the conditioning has not.
     """
@@ -215,6 +215,7 @@ ENCODERS: dict[str, tuple[Part, ...]] = {
     # The adapter turns Qwen's rows into one for each token of T5 (ldm/anima/model.py).
     "AnimaTEModel": (Part(("qwen3_06b",), attended=False), Part(("t5xxl",), stored=False)),
 }
+BY_HAND = 'in Relation Parse\'s corrections, as "dog@2 | left of | cat@7-8"'
 CLIPS = ("l", "g", "h")
 MODULES = {"l": "clip_l", "g": "clip_g", "h": "clip_h", "byt5": "byt5_small"}
 
@@ -261,14 +262,6 @@ def find_rows(
     return found
 
 
-def text_rows(clip, prompt: str) -> int:
-    """How many rows the CONDITIONING's tensor has that CLIP Text Encode makes of this prompt, without pictures.
-
-    Raises ValueError for an unknown encoder.
-    """
-    return _stored(clip, _parts(clip), _tokens(clip, prompt))
-
-
 def _parts(clip) -> tuple[Part, ...]:
     """Raises ValueError for an encoder that is not in the table."""
     model = clip.cond_stage_model
@@ -279,8 +272,8 @@ def _parts(clip) -> tuple[Part, ...]:
     parts = next((ENCODERS[name] for name in names if name in ENCODERS), None)
     if parts is None:
         raise ValueError(
-            f"Which rows hold a word is not known for the text encoder {_name(clip)}. Give the token positions by hand "
-            f'in Relation Parse\'s corrections, as "dog@2 | left of | cat@7-8".'
+            f"Which rows hold a word is not known for the text encoder {_name(clip)}. Give the token positions by hand, "
+            f"{BY_HAND}."
         )
     return parts
 
@@ -329,8 +322,8 @@ def _pictures(clip, expected: int, rows: int) -> int:
     if rows == expected or (rows > expected and hasattr(clip.tokenizer, "llama_template_images")):
         return rows - expected
     raise ValueError(
-        f"The CONDITIONING has {rows} text rows, but {_name(clip)} makes {expected} of this prompt. Connect the one "
-        f"that CLIP Text Encode made of the same prompt with the same CLIP."
+        f"The CONDITIONING has {rows} text rows, but {_name(clip)} makes {expected} of this prompt. Connect one that "
+        f"was made of the same prompt with the same CLIP, or give the token positions by hand, {BY_HAND}."
     )
 
 

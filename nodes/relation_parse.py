@@ -70,10 +70,9 @@ class RelationParse(io.ComfyNode):
         parsed = (
             relations.override(text, corrections) if corrections.strip() else relations.parse(text)
         )
-        given = conditioning[0][0].shape[1] if conditioning else None
-        words = find_words(clip, text, parsed.relations, given)
         if conditioning is None:
             conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        words = find_words(clip, text, parsed.relations, rows=conditioning[0][0].shape[-2])
         understood = [str(relation) for relation in parsed.relations] or [
             "No relation found: the picture will not be steered."
         ]

@@ -486,6 +486,9 @@ class _Splitter:
             if length and self._joins_adjectives(end, determined and self._adjectives(begin, end)):
                 end += 1
                 continue
+            if length == 1 and determined and self._particle(end):
+                end += 1
+                continue
             if not self._noun(end) and not (
                 text == "one" and length and not self._names(end + 1)
             ):  # "a blue one"
@@ -516,6 +519,12 @@ class _Splitter:
         before, after = self._text(i - 1), self._text(i + 1)
         adjectives = before in lex.ADJECTIVES and after in lex.ADJECTIVES and self._noun(i + 2)
         return self._text(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)
+
+    def _particle(self, i: int) -> bool:
+        """ "a worn out sofa", "a boarded up shop" """
+        before = self._text(i - 1)
+        participle = before in lex.PERFECTS or before.endswith("ed") or before in lex.ADJECTIVES
+        return self._text(i) in ("up", "down", "out", "off") and participle and self._names(i + 1)
 
     def _heads_style(self, i: int) -> bool:
         """Does "a photo of" begin a sentence, and no "a photo of a dog hangs above a sofa"? i: the index after "of"."""

@@ -412,7 +412,7 @@ class _Reader:
         return i + 1
 
     def _between_them(self, said: _Said, subject: _Thing | None) -> None:
-        """Two things that are joined, or else the last two: "On the left a cat, on the right a dog, between them ..." """
+        """Two things that are joined, or else the last two: "on the left a cat, on the right a dog, between them" """
         thing = said.objects[0]
         two = (
             [thing.joined, thing]

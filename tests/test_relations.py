@@ -91,6 +91,12 @@ def test_prompts(section):
     assert misread(PROMPTS[section]) == []
 
 
+@pytest.mark.parametrize(("prompt", "wanted"), sum(sections("prompts_misread.txt").values(), []))
+@pytest.mark.xfail(strict=True, reason="known to be read wrongly; read rightly, it belongs into prompts.txt")
+def test_prompts_that_are_misread(prompt, wanted):
+    assert answer(prompt) == wanted
+
+
 def test_there_are_enough_prompts():
     assert sum(map(len, sections("prompts.txt").values())) >= 250
     assert sum(map(len, sections("prompts_geneval.txt").values())) == 100
@@ -354,8 +360,8 @@ pieces = st.sampled_from(
     ["left of", "to the right of", "above", "over", "under", "a", "the", "and", "which", "is", "wearing", "in", "dog",
      "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n",
      "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
-     "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK", "<lora:x:1>", "embedding:x",
-     "\\(", "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
+     "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK",
+     "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
 )  # fmt: skip
 texts = st.text() | st.lists(pieces | st.text(max_size=3), max_size=60).map(" ".join)
 
@@ -373,7 +379,7 @@ def test_any_text_is_read_or_refused_in_words(prompt, lines):
 @settings(deadline=None, max_examples=30)
 @given(st.lists(pieces | st.text(max_size=3), min_size=1, max_size=6).map(" ".join))
 def test_long_texts_take_time_in_proportion(words):
-    """10,000 characters of anything repeated: well under what a square of their number would take."""
+    """10,000 characters of anything repeated, far from what a square of their number would take."""
     text = (10000 * (words + " "))[:10000]
     began = time.perf_counter()
     check_spans(parse(text))
