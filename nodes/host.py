@@ -407,8 +407,12 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
             raise ValueError(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
             )
-        conds = executor.class_obj.conds["positive"]
-        if not encoded_from(conds, loss.prompt):
+        entries = encoded_from(executor.class_obj.conds["positive"], loss.prompt)
+        for entry in entries:
+            pooling(
+                loss.words, entry["cross_attn"].shape[1]
+            )  # positions given by hand can be too high
+        if not entries:
             raise ValueError(
                 f'The positive conditioning was not encoded from "{loss.prompt}", whose relations are to be steered. '
                 "Connect the positive output of that Relation Parse; nodes in between may change or combine it. "

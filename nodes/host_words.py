@@ -38,23 +38,19 @@ def find_words(
 ) -> Words:
     """rows: of the CONDITIONING's tensor that was made of the prompt, when it is to be checked.
 
-    Raises ValueError as find_rows does, and for rows given by hand that the conditioning has not.
+    Raises ValueError as find_rows does, but for phrases whose rows were given by hand.
     """
     phrases: dict[Phrase, tuple[int, ...]] = {}
     for relation in relations:
         for phrase in relation.things:
             if phrase in phrases:
                 continue
-            if phrase.rows:
-                if rows is not None and phrase.rows[-1] >= rows:
-                    raise ValueError(
-                        f'Token position {phrase.rows[-1]} of "{phrase.text}" is beyond the conditioning, whose '
-                        f"positions are 0 to {rows - 1}."
-                    )
-                phrases[phrase] = phrase.rows
-            else:
-                parts = find_rows(clip, prompt, phrase.span, rows)
-                phrases[phrase] = tuple(sorted(row for part in parts.values() for row in part))
+            parts = (
+                {"by hand": phrase.rows}
+                if phrase.rows
+                else find_rows(clip, prompt, phrase.span, rows)
+            )
+            phrases[phrase] = tuple(sorted(row for part in parts.values() for row in part))
     order = list(phrases)
     pairs = tuple(tuple(map(order.index, relation.things)) for relation in relations)
     return Words(
@@ -272,8 +268,8 @@ def _parts(clip) -> tuple[Part, ...]:
     parts = next((ENCODERS[name] for name in names if name in ENCODERS), None)
     if parts is None:
         raise ValueError(
-            f"Which rows hold a word is not known for the text encoder {_name(clip)}. Give the token positions by hand, "
-            f"{BY_HAND}."
+            f"Which rows hold a word is not known for the text encoder {_name(clip)}. Give the token positions by "
+            f"hand, {BY_HAND}."
         )
     return parts
 

@@ -32,10 +32,11 @@ class MapLayout:
 
 def pooling(words: Sequence[Sequence[int]], columns: int) -> Tensor:
     """The mean over each word's tokens as a matrix (1, words, columns). Raises ValueError when a token lies beyond."""
-    if max(map(max, words)) >= columns:
+    last = max(map(max, words))
+    if last >= columns:
         raise ValueError(
-            f"The conditioning has {columns} rows, fewer than the prompt that the relations were read from. "
-            "Wire Relation Parse's own conditioning, or encode the same text."
+            f"Token position {last} is beyond the conditioning, whose positions are 0 to {columns - 1}. Connect what "
+            "Relation Parse made of the prompt, or give lower positions by hand."
         )
     matrix = torch.zeros(1, len(words), columns)
     for row, tokens in enumerate(words):

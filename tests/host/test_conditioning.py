@@ -168,8 +168,9 @@ def test_positions_by_hand(world):
     by_hand, same = scene(model, clip, PROMPT, corrections="giraffe@2 | above | airplane@5")
     assert same.words == loss.words == ((2,), (5,))
     assert first_look(steer(world, by_hand, same)) == first_look(steer(world, ours, loss))
-    with pytest.raises(ValueError, match='Token position 77 of "giraffe" is beyond'):
-        RelationParse.execute(clip, PROMPT, "giraffe@77 | above | airplane", conditioning=ours)
+    beyond, loss = scene(model, clip, PROMPT, corrections="giraffe@77 | above | airplane")
+    with pytest.raises(ValueError, match="Token position 77 is beyond the conditioning.* 0 to 76"):
+        steer(world, beyond, loss)
 
 
 @pytest.mark.parametrize("prompt", ["", "masterpiece, best quality, 8k", "a giraffe"])

@@ -105,8 +105,9 @@ def check(name: str, clip, prompt: str, word: str, other: str, **kwargs):
     rows, count = moved(name, clip, prompt, prompt[:start] + other + prompt[end:], **kwargs)
     found = find_rows(clip, prompt, (start, end), rows=count)
     assert {row for part in found.values() for row in part} == rows
-    with pytest.raises(ValueError, match=f"has {count - 1} text rows"):
-        find_rows(clip, prompt, (start, end), rows=count - 1)
+    if not kwargs:  # else any number more than the prompt's is taken for pictures
+        with pytest.raises(ValueError, match=f"has {count - 1} text rows"):
+            find_rows(clip, prompt, (start, end), rows=count - 1)
 
 
 @everything
