@@ -103,11 +103,11 @@ def test_there_are_enough_prompts():
 
 
 def test_prompts_that_the_rules_were_never_tuned_to():
-    """The score as it came out; README says it. It may rise by chance, and must not fall unseen."""
+    """96 of 100, as it came out when they were first read; nothing is to be mended for their sake."""
     prompts = sum(sections("prompts_unseen.txt").values(), [])
     right = len(prompts) - len(misread(prompts))
     assert len(prompts) == 100
-    assert right == UNSEEN_RIGHT
+    assert right >= 96
 
 
 def test_every_prompt_of_visor():
