@@ -175,9 +175,8 @@ class _Splitter:
             return self._add("not", 2)
         if self._before() == "thing" and text in lex.SOMEBODY | lex.PERSONS:
             return self._add("which")  # "the statue everyone photographs"
-        if (text == "that" and self._that_one(following)) or (
-            text == "her" and (self._noun(self.i + 1) or following in lex.PLURALS)
-        ):
+        hers = text == "her" and (self._noun(self.i + 1) or following in lex.PLURALS)
+        if hers or (text == "that" and self._that_one(following)):
             return False  # "that dog", "her dog"
         if text in ("both", "all") and (
             self._starts_place(self.i + 1) or following in lex.BE | lex.LEADS
@@ -188,9 +187,8 @@ class _Splitter:
             return True
         if kind := lex.KINDS.get(text):
             return self._add(kind)
-        modal = (
-            text in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
-        )  # "you can see"
+        # "you can see"
+        modal = text in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
         number = text == "one" and self._noun(self.i + 1)
         if modal or text in lex.REFLEXIVES or (text in lex.AUXILIARIES and not number):
             self.i += 1
@@ -209,21 +207,21 @@ class _Splitter:
             return False
         named = self._names(i + 1)
         placed = not named and (self._starts_place(i + 1) or self._place_follows(i + 1))
+        lower = self.prompt[self.words[i].start].islower()
         is_verb = (
             self.verb_at == i
-            or (self._is_verb(i) and not named)  # "sleeping left of", but "a sleeping cat"
+            # "sleeping left of", but "a sleeping cat"
+            or (self._is_verb(i) and not named)
+            # "a girl feeding pigeons"
             or (text in lex.CARRYING and self._before() in ("thing", "verb", "which"))
-            or before in lex.MODALS  # "can see"
-            or (
-                before in lex.PERFECT_BEFORE and (text in lex.PERFECTS or text.endswith("ed"))
-            )  # "has left"
+            # "can see", "has left"
+            or before in lex.MODALS
+            or (before in lex.PERFECT_BEFORE and (text in lex.PERFECTS or text.endswith("ed")))
+            # "which winds between hedges"
             or (self._names(i) and self._after_which())
-            or (
-                placed and before in lex.BE and self.prompt[self.words[i].start].islower()
-            )  # "was dug under a hill"
-            or (
-                placed and text in lex.INTRANSITIVE and self._before() in ("comma", "dash")
-            )  # "two rivals, angry, stand"
+            # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
+            or (placed and before in lex.BE and lower)
+            or (placed and text in lex.INTRANSITIVE and self._before() in ("comma", "dash"))
         )
         return is_verb and self._add("verb")
 
@@ -248,38 +246,29 @@ class _Splitter:
         lower = self.prompt[self.words[i].start].islower()
         if text in lex.PAST:
             return not named
-        if text in lex.THIRD:
-            return not (
-                length and determiner in lex.PLURALS and not is_plural(before)
-            )  # "two hot dog stands"
+        if text in lex.THIRD:  # but "two hot dog stands"
+            counted = length > 0 and determiner in lex.PLURALS
+            return not counted or is_plural(before)
         if text in lex.INTRANSITIVE:
-            if (
-                length > 0 and self._text(i + 1) in lex.PLURALS
-            ):  # "near the cheese stand three mice"
-                return True
+            if length > 0 and self._text(i + 1) in lex.PLURALS:
+                return True  # "near the cheese stand three mice"
             joined = self._text(i - length - 2) in lex.JOINS  # "a dog and a cat stand"
             plural = is_plural(before) and before not in lex.PLURAL_FIRST
             return length > 0 and (plural or joined) and not named
         if text.endswith("ing") and len(text) > 4 and text not in lex.ING_NOUNS:
-            with_object = (
-                length > 0 and lower and text not in lex.ING_FIRST and not _adjective(before)
-            )  # "a woman mending nets"
-            return not named or with_object
-        if (
-            text.endswith("ed")
-            and len(text) > 4
-            and text not in lex.ED_NOUNS
-            and not text.endswith("eed")
-        ):
-            return not named and text not in lex.ADJECTIVES
+            first = text in lex.ING_FIRST or _adjective(before)  # "a hotel swimming pool"
+            return not named or (length > 0 and lower and not first)  # "a woman mending nets"
+        if text.endswith("ed") and len(text) > 4 and not text.endswith("eed"):
+            return not named and text not in lex.ED_NOUNS | lex.ADJECTIVES
         if not length or not lower:
             return False
         if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
-            no_verbs = lex.S_NOUNS | lex.PLURAL_FIRST | lex.IRREGULAR_PLURALS
-            after_noun = before not in lex.ADJECTIVES | {"of"} and not before.endswith(
-                ("ed", "ing")
+            if before in lex.ADJECTIVES | {"of"} or before.endswith(("ed", "ing")):
+                return False
+            return (
+                is_plural(text)
+                and text not in lex.S_NOUNS | lex.PLURAL_FIRST | lex.IRREGULAR_PLURALS
             )
-            return after_noun and is_plural(text) and text not in no_verbs
         begins = self._text(i - 2) in (".", "!", "?", ";", "\n")
         proper = self.prompt[self.words[i - 1].start].isupper() and not begins  # "James Bond"
         plural = is_plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
@@ -319,12 +308,8 @@ class _Splitter:
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
-        place = (
-            lex.PLACES[m["horizontal"]][0],
-            0 if not vertical else -1 if vertical in lex.UPPER else 1,
-            0,
-            0,
-        )
+        y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
+        place = (lex.PLACES[m["horizontal"]][0], y, 0, 0)
         label = lex.LABEL_OF[place]
         if m["of"]:
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
@@ -346,29 +331,27 @@ class _Splitter:
         place = lex.PLACES[m["place"]]
         if m["of"]:
             after = self._index(m.end())
+            # "at the top of the picture"
             whole = self._text(after) in ("the", "this") and self._text(after + 1) in lex.PICTURE
-            return whole and self._add(
-                "side", after + 2 - self.i, place=place
-            )  # "at the top of the picture"
+            return whole and self._add("side", after + 2 - self.i, place=place)
         if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m.end()):
             return False
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
 
     def _stands_alone(self, m: re.Match) -> bool:
         """Does the place stand alone in brackets, before a colon or behind its thing: "left: a dog, cat right"?"""
-        after = self.plain[m.end() : m.end() + 9].lstrip()[:1]
-        if self.prompt[max(m.start() - 1, 0) : m.start()] + self.prompt[m.end() : m.end() + 1] in (
-            "()",
-            "[]",
-        ):
+        if self._in_brackets(m):
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
-        return (
-            m.re is lex.LEFT_RIGHT
-            and self._before() == "thing"
-            and after in ("", ",", ".", ";", "\n")
-        )
+        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and self._comes_last(m)
+
+    def _in_brackets(self, m: re.Match) -> bool:
+        around = self.prompt[max(m.start() - 1, 0) : m.start()] + self.prompt[m.end() : m.end() + 1]
+        return around in ("()", "[]")
+
+    def _comes_last(self, m: re.Match) -> bool:
+        return self.plain[m.end() : m.end() + 9].lstrip()[:1] in ("", ",", ".", ";", "\n")
 
     def _ends(self, end: int) -> bool:
         """Does no noun follow, so that "on the left" is a place and not the beginning of "on the left wall"?"""
@@ -382,13 +365,11 @@ class _Splitter:
         start = self.words[i].start
         if self._text(i) in ("left", "right", "upper", "lower", "top", "bottom"):
             m = lex.LEFT_RIGHT.match(self.plain, start)
-            if not m or m["of"]:
-                return (
-                    bool(m) and self._text(i - 1) not in lex.NOT_BEFORE
-                )  # "the left hand of the king"
-            around = self.prompt[max(start - 1, 0) : start] + self.prompt[m.end() : m.end() + 1]
-            after = self.plain[m.end() : m.end() + 9].lstrip()[:1]
-            return around in ("()", "[]") or after in ("", ",", ".", ";", "\n")
+            if not m:
+                return False
+            if m["of"]:  # but "the left hand of the king"
+                return self._text(i - 1) not in lex.NOT_BEFORE
+            return self._in_brackets(m) or self._comes_last(m)
         return any(
             way.match(self.plain, start)
             for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
@@ -421,10 +402,8 @@ class _Splitter:
         first = self.i
         if self._text(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
-        half = self._text(first) == "half" and self._text(first + 1) in (
-            "a",
-            "an",
-        )  # "half a dozen eggs"
+        # "half a dozen eggs"
+        half = self._text(first) == "half" and self._text(first + 1) in ("a", "an")
         if self._loose(first) and not half and not self._names(first + 1):
             return False
         begin = self._after_determiners(first + half)
@@ -432,24 +411,16 @@ class _Splitter:
         if end == begin:
             self.i = begin  # "this", "one" name no thing of their own
             return begin > first
-        if (
-            end == begin + 1 > first + 1
-            and self._text(begin) in lex.MEASURES
-            and self._text(end) != "of"
-        ):
+        noun, following, one_word = self._text(end - 1), self._text(end), end == begin + 1
+        if one_word and begin > first and noun in lex.MEASURES and following != "of":
             self.i = end  # "two metres above"
             return True
-        if (
-            self._text(end) == "of"
-            and self._text(end - 1) in lex.HEADS
-            and self._heads_style(end + 1)
-        ):
-            self.i = end + 1  # "a photo of a dog": the dog
-            return True
-        if end == begin + 1 == first + 1 and self._text(end) == ":" and self._before() == "stop":
+        if one_word and begin == first and following == ":" and self._before() == "stop":
             self.i = end  # "Position: left of a dog"
             return True
-        noun = self._text(end - 1)
+        if following == "of" and noun in lex.HEADS and self._heads_style(end + 1):
+            self.i = end + 1  # "a photo of a dog": the dog
+            return True
         quantity = noun in lex.QUANTITIES
         while self._text(end) == "of" and self._text(end - 1) not in ("full", "made", "out"):
             inner = self._after_determiners(end + 1)
@@ -483,15 +454,12 @@ class _Splitter:
         end = begin
         while end < len(self.words):
             length, text = end - begin, self._text(end)
-            if length and self._joins_adjectives(end, determined and self._adjectives(begin, end)):
+            joined = length > 0 and self._joins(end, determined)
+            if joined or (length == 1 and determined and self._particle(end)):
                 end += 1
                 continue
-            if length == 1 and determined and self._particle(end):
-                end += 1
-                continue
-            if not self._noun(end) and not (
-                text == "one" and length and not self._names(end + 1)
-            ):  # "a blue one"
+            blue_one = length > 0 and text == "one" and not self._names(end + 1)
+            if not self._noun(end) and not blue_one:
                 break
             if length and text in lex.SOMEBODY:
                 break
@@ -507,16 +475,11 @@ class _Splitter:
             end -= 1
         return begin if end == begin + 1 and not determined and self._loose(begin) else end
 
-    def _adjectives(self, begin: int, end: int) -> bool:
-        return all(
-            self._text(i) in lex.ADJECTIVES or self._text(i) == "," for i in range(begin, end)
-        )
-
-    def _joins_adjectives(self, i: int, only_adjectives: bool) -> bool:
+    def _joins(self, i: int, determined: bool) -> bool:
         """Does the phrase go on: "a black and white cat", "a big, red dog", "fish and chips"?"""
-        if self._text(i) == ",":
-            return only_adjectives and self._noun(i + 1)
         before, after = self._text(i - 1), self._text(i + 1)
+        if self._text(i) == ",":
+            return determined and before in lex.ADJECTIVES and self._noun(i + 1)
         adjectives = before in lex.ADJECTIVES and after in lex.ADJECTIVES and self._noun(i + 2)
         return self._text(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)
 
