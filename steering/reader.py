@@ -115,9 +115,7 @@ class _Reader:
         self.said: _Said | None = None  # the last one
         self.landmark: list[_Thing] = []  # what "its" stood for
         self.waiting: _Said | None = None  # a relation whose subject is still to come
-        self.waiting_place: tuple[int, tuple[int, ...]] | None = (
-            None  # "on the left", and the thing is still to come
-        )
+        self.waiting_place: tuple[int, tuple[int, ...]] | None = None  # the same of "on the left"
         self.beside: list[_Said] = []  # "a sofa with a lamp on the right"
         self.row, self.last_in_row = "", None  # "from left to right"
         self._begin_clause(None)
@@ -216,9 +214,8 @@ class _Reader:
         self.between.add("finite" if base or text in lex.BE | lex.THIRD else "participle")
 
     def _end_sentence(self) -> None:
-        if (
-            len(self.beside) == 1
-        ):  # two of them are a pair: "a room with a bed on the left and a desk on the right"
+        # Two are a pair: "a bed with a lamp on the left and a desk on the right".
+        if len(self.beside) == 1 and self.placed[-1][1] is self.beside[0].subjects[0]:
             self._say(self.beside[0])
             self.placed.pop()
         self.topic = self.opening.subjects[0] if self.opening else self.first or self.topic
@@ -233,7 +230,7 @@ class _Reader:
         thing = _Thing(piece.phrase, piece.text, piece.article)
         thing.missing = (
             piece.article == "no"
-            or piece.text in lex.NOBODY
+            or piece.text in lex.NOBODY | lex.COUNTED
             or self.preposition == "without"
             or (self.negated and (not self.verb or self.verb in lex.BE))
         )
@@ -274,22 +271,19 @@ class _Reader:
                 thing.holder, thing.hangs = holder, "which"
             elif (
                 holder
-                and self.verb
-                and self.verb not in lex.BE | lex.PLACING
+                and self.verb not in {""} | lex.BE | lex.PLACING
                 and "there" not in self.since
             ):
                 thing.holder, thing.hangs = holder, self.verb
 
     def _meant(self, pronoun: str, subject: _Thing | None, *nearer: _Thing | None) -> list[_Thing]:
         """What "it" or "them" stands for, said about the subject, which it cannot be; nearer things go before."""
-        topics = (*nearer, self.said and self.said.subjects[0], self.first, self.topic, self.ground)
-        topics = [thing for thing in topics if thing and thing is not subject]
+        topics = [*nearer, self.said and self.said.subjects[0], self.first, self.topic, self.ground]
         if pronoun in lex.PLURAL_PRONOUNS:
-            several = [
-                thing for thing in (*topics, *self.several) if thing.plural and thing is not subject
-            ]
-            topics = several or topics
-        return topics[:1]
+            topics = [
+                thing for thing in (*topics, *self.several) if thing and thing.plural
+            ] + topics
+        return [thing for thing in topics if thing and thing is not subject][:1]
 
     # --- relations ------------------------------------------------------------------------------------------------
 
@@ -337,21 +331,15 @@ class _Reader:
             return True
         if not one_word:
             return piece.text in lex.FIGURATIVE
-        the = piece.article in ("the", "this")
-        return (
-            piece.text in lex.IDIOMS
-            and (the or not piece.article)
-            or (piece.text in lex.BARE_IDIOMS and not piece.article)
-        )
+        if not piece.article:
+            return piece.text in lex.IDIOMS | lex.BARE_IDIOMS
+        return piece.text in lex.IDIOMS and piece.article in ("the", "this")
 
     def _with_object(self, said: _Said, begins: bool, i: int) -> int:
         piece, after = self.pieces[i], i + 1
         said.objects = [_Thing(piece.phrase, piece.text, piece.article)]
-        if (
-            "between" in said.labels
-            and self._kind(after) == "join"
-            and self._kind(after + 1) == "thing"
-        ):
+        two = self._kind(after) == "join" and self._kind(after + 1) == "thing"
+        if two and "between" in said.labels:
             other = self.pieces[after + 1]
             said.second = _Thing(other.phrase, other.text, other.article)
             after += 2
@@ -361,11 +349,9 @@ class _Reader:
             return after
         if not self._inverted(begins, after):
             said.subjects = self._subjects(begins, said.objects[0])
-        ideas = "between" in said.labels and any(
-            thing.noun in lex.BETWEEN_IDEAS for thing in said.subjects
-        )
-        missing = any(thing.missing or thing.noun in lex.COUNTED for thing in said.subjects)
-        if self.negated or self.verb in lex.GAZING or missing or ideas:
+        no_things = lex.BETWEEN_IDEAS if "between" in said.labels else ()
+        none = any(thing.missing or thing.noun in no_things for thing in said.subjects)
+        if none or self.negated or self.verb in lex.GAZING:
             self._begin_clause(said.objects[0])
             self.ground = said.objects[0]
         elif said.subjects:
@@ -393,11 +379,7 @@ class _Reader:
             said.objects = self._meant(pronoun, subject, *nearer)
         if subject and not said.objects and begins and self._kind(i + 1) == "comma":
             said.objects, subject = [subject], None  # "a bookshop and, to its left, a cinema"
-        if (
-            not said.objects
-            or self.negated
-            or (subject and (subject.missing or subject.noun in lex.COUNTED))
-        ):
+        if not said.objects or self.negated or (subject and subject.missing):
             self._begin_clause(None)
             return i + 1
         self.landmark = said.objects
@@ -414,13 +396,11 @@ class _Reader:
     def _between_them(self, said: _Said, subject: _Thing | None) -> None:
         """Two things that are joined, or else the last two: "on the left a cat, on the right a dog, between them" """
         thing = said.objects[0]
-        two = (
-            [thing.joined, thing]
-            if thing.joined
-            else [one for one in self.lately if one is not subject][1::-1]
-        )
-        if thing.joined or not thing.plural and len(two) == 2:
-            said.objects, said.second = two[:1], two[1]
+        lately = [one for one in self.lately if one is not subject]
+        if thing.joined:
+            said.objects, said.second = [thing.joined], thing
+        elif not thing.plural and len(lately) > 1:
+            said.objects, said.second = [lately[1]], lately[0]
 
     def _inverted(self, begins: bool, after: int) -> bool:
         """Does the subject stand behind the object, "under the tree (stands) a dog"?"""
