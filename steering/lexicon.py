@@ -68,7 +68,7 @@ LEFT_RIGHT = re.compile(
     (?:[\s-]+(?P<late>upper|top|lower|bottom)(?=[\s-]+(?:corner|side|part|of)\b))?
     (?:[\s-]*hand(?=[\s-]*side|\s+of))?
     (?:[\s-]*(?P<part>side|corner|edge|half|part|end|third|area|quadrant|portion))?
-    (?P<of>\s+(?:of|from|to(?=\s+(?:an?|the)\s)))?
+    (?P<of>[\s-]+(?:of|from|to(?=\s+(?:an?|the)\s)))?
     (?![\w'’-])
     (?P<colon>\s*:)?
     """,

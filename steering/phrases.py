@@ -314,7 +314,9 @@ class _Splitter:
         if m["of"]:
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            if m["of"].strip() != "of" and not (m["lead"] or vertical or self._before() == "thing"):
+            if m["of"].strip(" -") != "of" and not (
+                m["lead"] or vertical or self._before() == "thing"
+            ):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, label=label)
         if not m["colon"] and not self._ends(m.end()):
@@ -380,9 +382,10 @@ class _Splitter:
     def _closed(self, i: int) -> bool:
         """Is it a word that no noun phrase contains? The letter in "A is left of B" may be one."""
         text = self._text(i)
-        return text in lex.CLOSED and not (
-            text == "a" and (self._text(i + 1) in lex.BE or self._starts_place(i + 1))
+        letter = text == "a" and (
+            self._text(i + 1) in lex.BE or self._starts_place(i + 1) or self._place_follows(i + 1)
         )
+        return text in lex.CLOSED and not letter
 
     def _noun(self, i: int) -> bool:
         """Can the word be part of a noun phrase?"""
@@ -499,7 +502,7 @@ class _Splitter:
         """Where the phrase's last piece begins: brackets cut it, "a (brown:1.2) dog", and the noun stands last."""
         for i in range(end - 1, first, -1):
             whole = (
-                self._gap(i).isspace()
+                not self._gap(i).replace("_", " ").strip()  # "teddy_bear" is one piece
                 or "," in (self._text(i), self._text(i - 1))
                 or self._text(i - 1) in lex.TITLES
             )
@@ -515,6 +518,8 @@ class _Splitter:
         gap = self._gap(i)
         if "\\(" in gap:
             return True
+        if self._starts_place(i) or self._place_follows(i):
+            return False  # "a dog (left of a cat)"
         start = self.words[i].start
         inside, bracket, _ = self.prompt[start : start + 80].partition(")")
         if "(" not in gap or not bracket or ":" in inside or "(" in inside:

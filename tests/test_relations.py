@@ -150,6 +150,22 @@ def test_every_left_and_right(lead, vertical, tail):
 
 
 @pytest.mark.parametrize(
+    ("prompt", "relation"),
+    [
+        ("teddy_bear left of hot_dog, 1girl", "teddy_bear | left of | hot_dog"),
+        ("a dog left-of a cat", "dog | left of | cat"),
+        ("a dog (left of a cat)", "dog | left of | cat"),
+        ("a dog (to the left of a cat:1.2)", "dog | left of | cat"),
+        ("a cat[left of]a dog", "cat | left of | dog"),
+        ("person A to the left of person B", "person A | left of | person B"),
+        ("A is above B", "A | above | B"),
+    ],
+)
+def test_odd_spellings(prompt, relation):
+    assert read(prompt) == [relation]
+
+
+@pytest.mark.parametrize(
     "prompt", ["", "   ", "\n", "left of", "left of a cat", "a dog left of", "of", "masterpiece, best quality, 8k"]
 )
 def test_no_relation_is_a_normal_answer(prompt):
