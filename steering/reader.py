@@ -28,6 +28,12 @@ class Relation:
     def object_text(self) -> str:
         return f"{self.object.text} and {self.second.text}" if self.second else self.object.text
 
+    @property
+    def object_span(self) -> tuple[int, int]:
+        """From the first to the last character of both objects."""
+        spans = [phrase.span for phrase in self.things[1:]]
+        return min(start for start, _ in spans), max(end for _, end in spans)
+
     def __str__(self) -> str:
         return f"{self.subject.text} | {self.label} | {self.object_text}"
 

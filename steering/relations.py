@@ -182,7 +182,7 @@ def _main() -> None:
         parsed = parse(line.rstrip("\r\n"))
         relations = [
             {"subject": r.subject.text, "relation": r.label, "object": r.object_text,
-             "subject_span": r.subject.span, "object_span": (r.object.span[0], (r.second or r.object).span[1])}
+             "subject_span": r.subject.span, "object_span": r.object_span}
             for r in parsed.relations
         ]  # fmt: skip
         print(
