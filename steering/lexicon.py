@@ -283,11 +283,11 @@ CARRYING = frozenset(
 )
 PAST = _set(
     """
-    full made filled covered decorated dressed surrounded topped lit painted adorned wrapped
-    flanked sat stood hung lay laid flew slept grew swam ran put seen built drawn shown stuck
-    kept found hidden visible asleep awake alone located split laden swollen woven torn eaten
-    frozen fallen bound strewn askew strung slung flung clung spun swung knelt thrown blown
-    grown sewn bitten ridden written driven chosen broken worn shaken beaten bent
+    set left tied full made filled covered decorated dressed surrounded topped lit painted
+    adorned wrapped flanked sat stood hung lay laid flew slept grew swam ran put seen built
+    drawn shown stuck kept found hidden visible asleep awake alone located split laden swollen
+    woven torn eaten frozen fallen bound strewn askew strung slung flung clung spun swung knelt
+    thrown blown grown sewn bitten ridden written driven chosen broken worn shaken beaten bent
     """
 )
 PERFECTS = PAST | _set("set left met gone come become stopped made begun caught sprung burnt")
@@ -371,6 +371,22 @@ PLURAL_FIRST = _set(
 )
 SINGULAR_ENDINGS = ("ss", "us", "is", "'s", "’s", "s'", "s’")
 IRREGULAR_PLURALS = _set("people men women children mice geese wolves feet teeth oxen skis taxis")
+# "a tv set", but "a table set for two".
+SETS = _set(
+    """
+    tv television train tea chess drum tool dining film movie stage swing bedroom furniture
+    dinner game lego knife play makeup jet
+    """
+)
+# What a person or an animal has on: "a boy with freckles and a green backpack".
+WORN = _set(
+    """
+    hat cap scarf coat jacket cloak cape dress skirt shirt blouse sweater suit tie glasses
+    sunglasses beard moustache mustache hair freckles backpack boots shoes sandals gloves helmet
+    crown mask apron necklace earrings bracelet belt badge ribbon collar tail ears eyes nose
+    wings horns antlers mane tattoo tattoos trousers pants jeans robe veil hood socks
+    """
+)
 # Two nouns that are one thing.
 PAIRS = {
     ("fish", "chips"), ("mac", "cheese"), ("macaroni", "cheese"), ("salt", "pepper"), ("bread", "butter"),
@@ -380,7 +396,13 @@ PAIRS = {
     ("meat", "potatoes"),
     ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
 }  # fmt: skip
-ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "ic", "al", "en", "y")
+ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "'s", "’s")
+MATERIALS = _set(
+    """
+    leather stone marble brick glass steel iron bamboo paper silk velvet concrete clay ceramic
+    porcelain oak pine cotton wool crystal cardboard granite tin denim straw wicker rubber
+    """
+)
 ADJECTIVES = _set(
     """
     red green blue yellow orange purple pink brown black white gray grey gold golden silver
@@ -396,11 +418,12 @@ ADJECTIVES = _set(
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
-    just high right far slightly immediately exactly straight low close only also clearly up
-    down diagonally so too still back halfway midway partially partly somewhat together apart
-    again there here away forth along somewhere then now very quite rather half ago even almost
-    about nearly half-way directly always usually often upside tall proud proudly peacefully
-    alone bit upright sideways backwards forwards forward horizontally vertically meanwhile
+    open ajar just high right far slightly immediately exactly straight low close only also
+    clearly up down diagonally so too still back halfway midway partially partly somewhat
+    together apart again there here away forth along somewhere then now very quite rather half
+    ago even almost about nearly half-way directly always usually often upside tall proud
+    proudly peacefully alone bit upright sideways backwards forwards forward horizontally
+    vertically meanwhile
     """
 )
 MEASURES = _set(
@@ -458,7 +481,7 @@ STYLE = _set(
 PICTURE = _set(
     """
     image picture photo photograph frame scene shot composition view painting canvas screen page
-    camera viewer center centre middle top bottom foreground background
+    center centre middle top bottom foreground background
     """
 )
 NOT_THINGS = _set("other others rest")  # "one above the other"

@@ -240,12 +240,12 @@ class _Splitter:
     def _is_verb(self, i: int, length: int = 0) -> bool:
         """Is the word a verb? length: how many words of a noun phrase stand directly before it."""
         text, before, determiner = self._text(i), self._text(i - 1), self._text(i - length - 1)
-        if text in lex.CARRYING or text in lex.VERBS_ONLY:
-            return True
         named = self._names(i + 1)  # a noun may follow
+        if text in lex.VERBS_ONLY or (text in lex.CARRYING and not (named and _adjective(before))):
+            return True  # but "an old sewing machine"
         lower = self.prompt[self.words[i].start].islower()
         if text in lex.PAST:
-            return not named
+            return not named and not (text == "set" and before in lex.SETS)  # "a tv set"
         if text in lex.THIRD:  # but "two hot dog stands"
             counted = length > 0 and determiner in lex.PLURALS
             return not counted or is_plural(before)
@@ -256,8 +256,11 @@ class _Splitter:
             plural = is_plural(before) and before not in lex.PLURAL_FIRST
             return length > 0 and (plural or joined) and not named
         if text.endswith("ing") and len(text) > 4 and text not in lex.ING_NOUNS:
-            first = text in lex.ING_FIRST or _adjective(before)  # "a hotel swimming pool"
-            return not named or (length > 0 and lower and not first)  # "a woman mending nets"
+            names = text in lex.ING_FIRST and not is_plural(
+                self._text(i + 1)
+            )  # "a hotel swimming pool"
+            with_object = length > 0 and lower and not names and not _adjective(before)
+            return not named or with_object  # "a woman mending nets"
         if text.endswith("ed") and len(text) > 4 and not text.endswith("eed"):
             return not named and text not in lex.ED_NOUNS | lex.ADJECTIVES
         if not length or not lower:
@@ -538,8 +541,13 @@ class _Splitter:
 
 
 def _adjective(word: str) -> bool:
-    """Does it look like one?"""
-    return word in lex.ADJECTIVES or word.endswith(lex.ADJECTIVE_ENDINGS)
+    """Does it look like one, or say what a thing is made of or whose it is?"""
+    if word in lex.ADJECTIVES | lex.MATERIALS:
+        return True
+    return (
+        word.endswith(lex.ADJECTIVE_ENDINGS)
+        and word not in lex.LY_NOUNS | lex.ING_NOUNS | lex.ED_NOUNS
+    )
 
 
 def is_plural(word: str) -> bool:

@@ -224,7 +224,8 @@ class _Reader:
         if len(self.beside) == 1 and self.placed[-1][1] is self.beside[0].subjects[0]:
             self._say(self.beside[0])
             self.placed.pop()
-        self.topic = self.opening.subjects[0] if self.opening else self.first or self.topic
+        topic = self.opening.subjects[0] if self.opening else self.first
+        self.topic = topic if topic and topic.article != "its" else self.topic or topic
         self._begin_sentence()
 
     # --- things -------------------------------------------------------------------------------------------------
@@ -244,6 +245,12 @@ class _Reader:
         if self.since and self.since <= {"join", "comma"}:
             thing.joined = self.nearest
         self._hang(thing)
+        before = thing.joined
+        if before and before.hanging and not thing.hangs and thing.noun in lex.WORN:
+            thing.holder, thing.hangs = (
+                before.holder,
+                before.hangs,
+            )  # "a boy with a hat and a red scarf"
         if self.row and not thing.hanging:
             if self.last_in_row:
                 self._say(_Said(piece.start, [self.row], [thing], None, (self.last_in_row,)))
@@ -307,7 +314,13 @@ class _Reader:
                 self._wait(said)
                 return i + 1
             case "each other":
-                group = self.nearest.group if self.nearest else []
+                group = (
+                    [one for one in self.nearest.group if not one.hanging] if self.nearest else []
+                )
+                if (
+                    len(group) < 2 and self.first in self.lately[:2]
+                ):  # "a man with a hat and a dog side by side"
+                    group = self.lately[1::-1]
                 for one, other in zip(group, group[1:], strict=False):
                     self._say(_Said(said.where, said.labels, [other], None, (one,)))
                 self._begin_clause(self.nearest)
@@ -349,7 +362,8 @@ class _Reader:
             other = self.pieces[after + 1]
             said.second = _Thing(other.phrase, other.text, other.article)
             after += 2
-        if piece.article not in ("a", "an") and piece.text in lex.PICTURE | lex.NOT_THINGS:
+        bare = piece.article not in ("a", "an") and piece.phrase.text.lower().startswith(piece.text)
+        if bare and piece.text in lex.PICTURE | lex.NOT_THINGS:
             if piece.text in lex.PICTURE and said.labels[0] in lex.DIRECTIONS:
                 self._side(said.where, begins, after, lex.DIRECTIONS[said.labels[0]])
             return after
@@ -372,8 +386,12 @@ class _Reader:
         """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
         subject = None
         if not self._inverted(begins, i + 1):
-            known = self.nearest and (self.nearest.owned or not self.nearest.hangs)
-            subject = self.nearest if known else (self._subjects(begins, None) or (None,))[0]
+            # "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man.
+            stands = (
+                self.verb in lex.BE | lex.THIRD | lex.INTRANSITIVE and "which" not in self.since
+            )
+            own = self.nearest and (not self.nearest.hangs or (self.nearest.owned and not stands))
+            subject = self.nearest if own else (self._subjects(begins, None) or (None,))[0]
         opposite = self.said and lex.OPPOSITE.get(self.said.labels[0]) == said.labels[0]
         pronoun, other = self.pieces[i].text, self.said and subject is not self.said.subjects[0]
         if subject and subject.owned:  # "a sofa with a cat on its left"
