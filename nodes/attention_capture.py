@@ -126,14 +126,7 @@ class PreviewAttentionMaps(io.ComfyNode):
                 'There is no relation in the prompt, so there is no word to show. Write one, for example "a '
                 'dog left of a cat".'
             )
-        positive = [entry for entry in positive if encoded_from([entry[1]], capture.words.prompt)][
-            :1
-        ]
-        if not positive:
-            raise ValueError(
-                f'The positive conditioning was not encoded from "{capture.words.prompt}", whose words are to be '
-                "shown. Connect the positive output of that Relation Parse."
-            )
+        positive = encoded_from(positive, capture.words.prompt)[:1]
         latent = samples["samples"]
         words = pooling(capture.words.words, positive[0][0].shape[1])
         sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))

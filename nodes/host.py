@@ -407,17 +407,9 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
             raise ValueError(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
             )
-        entries = encoded_from(executor.class_obj.conds["positive"], loss.prompt)
-        for entry in entries:
-            pooling(
-                loss.words, entry["cross_attn"].shape[1]
-            )  # positions given by hand can be too high
-        if not entries:
-            raise ValueError(
-                f'The positive conditioning was not encoded from "{loss.prompt}", whose relations are to be steered. '
-                "Connect the positive output of that Relation Parse; nodes in between may change or combine it. "
-                "Encoded by another node? Then lead it through Relation Parse's conditioning input."
-            )
+        for entry in encoded_from(executor.class_obj.conds["positive"], loss.prompt):
+            # Positions given by hand can be too high: say so before the first step.
+            pooling(loss.words, entry["cross_attn"].shape[1])
         run = report if report is not None else Report()
         run.relations = [str(relation) for relation in loss.relations]
         steered = copy.copy(sampler)  # the host keeps sampler objects between runs

@@ -43,14 +43,11 @@ def find_words(
     phrases: dict[Phrase, tuple[int, ...]] = {}
     for relation in relations:
         for phrase in relation.things:
-            if phrase in phrases:
-                continue
-            parts = (
-                {"by hand": phrase.rows}
-                if phrase.rows
-                else find_rows(clip, prompt, phrase.span, rows)
-            )
-            phrases[phrase] = tuple(sorted(row for part in parts.values() for row in part))
+            if phrase.rows:
+                phrases[phrase] = phrase.rows
+            elif phrase not in phrases:
+                parts = find_rows(clip, prompt, phrase.span, rows).values()
+                phrases[phrase] = tuple(sorted(row for part in parts for row in part))
     order = list(phrases)
     pairs = tuple(tuple(map(order.index, relation.things)) for relation in relations)
     return Words(
@@ -67,9 +64,22 @@ def mark(conditioning: list, prompt: str) -> list:
     return node_helpers.conditioning_set_values(conditioning, {MARK: prompt})
 
 
-def encoded_from(entries: list[dict], prompt: str) -> list[dict]:
-    """Those of a conditioning's entries that are marked with the prompt."""
-    return [entry for entry in entries if entry.get(MARK) == prompt]
+def encoded_from(entries: list, prompt: str) -> list:
+    """Those of a conditioning's entries that are marked with the prompt.
+
+    entries: of a CONDITIONING, (tensor, values), or as samplers hold them, the values. Raises ValueError for none.
+    """
+    values = (entry if isinstance(entry, dict) else entry[1] for entry in entries)
+    ours = [
+        entry for entry, marked in zip(entries, values, strict=True) if marked.get(MARK) == prompt
+    ]
+    if not ours:
+        raise ValueError(
+            f'The positive conditioning was not encoded from "{prompt}", whose relations are meant. Connect the '
+            "positive output of that Relation Parse; nodes in between may change or combine it. Encoded by another node? Then "
+            "lead it through Relation Parse's conditioning input."
+        )
+    return ours
 
 
 # --- Which tokens become rows: token ids -> the token of each row, None for a row of no token ------------------------

@@ -159,7 +159,7 @@ PREPOSITIONS = _set(
     """
 )
 CLOSED = (
-    REFLEXIVES |    DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"}
+    REFLEXIVES | DETERMINERS | PRONOUNS | JOINS | RELATIVES | CLAUSES | BE | NOT | PREPOSITIONS | {"there"}
     | (AUXILIARIES - {"will", "might", "can"})  # "a can of soda"
 )  # fmt: skip
 KINDS = {
@@ -173,19 +173,15 @@ KINDS = {
 # Before the first thing of a sentence: "Tonight a dog", "draw a dog".
 OPENERS = _set(
     """
-    hello hi hey ok okay maybe thanks
-    """
-) | _set(
-    """
-    tonight today meanwhile then now here suddenly finally next also draw generate create paint
-    render show make imagine depict give
+    hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally
+    next also draw generate create paint render show make imagine depict give
     """
 )
 TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # --- Verbs --------------------------------------------------------------------------------------------------------
 
-# Verbs whose object hangs on their subject: "a man [wearing] a hat".
+# What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
 PICTURING = _set(
     """
@@ -201,26 +197,18 @@ def _third(verb: str) -> str:
     return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s")
 
 
+_DOUBLED = _set(
+    """
+    sit run swim nap squat trot spin hop jog bob flap hum sob nod drip hug cut sip pet grip grab
+    strum chop dig trim wrap drag mop scrub
+    """
+)
+
+
 def _ing(verb: str) -> str:
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
-    if verb in (
-        "sit",
-        "run",
-        "swim",
-        "nap",
-        "squat",
-        "trot",
-        "spin",
-        "hop",
-        "jog",
-        "bob",
-        "flap",
-        "hum",
-        "sob",
-        "nod",
-        "drip",
-    ):
+    if verb in _DOUBLED:
         return verb + verb[-1] + "ing"
     return verb.removesuffix("e") + "ing"
 
@@ -290,7 +278,8 @@ PAST = _set(
     thrown blown grown sewn bitten ridden written driven chosen broken worn shaken beaten bent
     """
 )
-PERFECTS = PAST | _set("set left met gone come become stopped made begun caught sprung burnt")
+PERFECTS = PAST | _set("met gone come become stopped made begun caught sprung burnt")
+FINITE = BE | THIRD | INTRANSITIVE
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set(
@@ -387,6 +376,8 @@ WORN = _set(
     wings horns antlers mane tattoo tattoos trousers pants jeans robe veil hood socks
     """
 )
+# Like a verb in the third person, and none.
+NOT_THIRD = S_NOUNS | PLURAL_FIRST | IRREGULAR_PLURALS
 # Two nouns that are one thing.
 PAIRS = {
     ("fish", "chips"), ("mac", "cheese"), ("macaroni", "cheese"), ("salt", "pepper"), ("bread", "butter"),
@@ -397,7 +388,7 @@ PAIRS = {
     ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
 }  # fmt: skip
 ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "'s", "’s")
-MATERIALS = _set(
+_MATERIALS = _set(
     """
     leather stone marble brick glass steel iron bamboo paper silk velvet concrete clay ceramic
     porcelain oak pine cotton wool crystal cardboard granite tin denim straw wicker rubber
@@ -415,6 +406,9 @@ ADJECTIVES = _set(
     friendly gentle wise brave striped spotted plain alone weathered worn broken curly
     """
 )
+# What stands before a noun and is none; the endings say the same, but for these nouns.
+BEFORE_NOUNS = ADJECTIVES | _MATERIALS
+NOT_ADJECTIVES = LY_NOUNS | ING_NOUNS | ED_NOUNS
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """

@@ -36,6 +36,11 @@ class Phrase:
     span: tuple[int, int]
     rows: tuple[int, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Its words in lower case, one blank between them."""
+        return " ".join(self.text.lower().split())
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -111,7 +116,7 @@ def _words(text: str) -> list[_Word]:
 class _Splitter:
     def __init__(self, prompt: str):
         self.prompt = prompt
-        self.plain = _plain(prompt)
+        self.plain = _plain(prompt)  # as long as the prompt: the same places
         self.words = _words(self.plain)
         self.pieces: list[Piece] = []
         self.i = 0  # the word to be read
@@ -256,25 +261,22 @@ class _Splitter:
             plural = is_plural(before) and before not in lex.PLURAL_FIRST
             return length > 0 and (plural or joined) and not named
         if text.endswith("ing") and len(text) > 4 and text not in lex.ING_NOUNS:
-            names = text in lex.ING_FIRST and not is_plural(
-                self._text(i + 1)
-            )  # "a hotel swimming pool"
+            # "a hotel swimming pool"
+            names = text in lex.ING_FIRST and not is_plural(self._text(i + 1))
             with_object = length > 0 and lower and not names and not _adjective(before)
             return not named or with_object  # "a woman mending nets"
         if text.endswith("ed") and len(text) > 4 and not text.endswith("eed"):
-            return not named and text not in lex.ED_NOUNS | lex.ADJECTIVES
+            return not named and text not in lex.ED_NOUNS and text not in lex.ADJECTIVES
         if not length or not lower:
             return False
         if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
             if before in lex.ADJECTIVES | {"of"} or before.endswith(("ed", "ing")):
                 return False
-            return (
-                is_plural(text)
-                and text not in lex.S_NOUNS | lex.PLURAL_FIRST | lex.IRREGULAR_PLURALS
-            )
+            return is_plural(text) and text not in lex.NOT_THIRD
         begins = self._text(i - 2) in (".", "!", "?", ";", "\n")
         proper = self.prompt[self.words[i - 1].start].isupper() and not begins  # "James Bond"
-        plural = is_plural(before) and before not in lex.S_NOUNS | lex.PLURAL_FIRST and not proper
+        plural = is_plural(before) and not proper
+        plural = plural and before not in lex.S_NOUNS and before not in lex.PLURAL_FIRST
         return plural and not is_plural(text) and not named  # "two monks pray"
 
     # --- words of place -------------------------------------------------------------------------------------------
@@ -542,12 +544,8 @@ class _Splitter:
 
 def _adjective(word: str) -> bool:
     """Does it look like one, or say what a thing is made of or whose it is?"""
-    if word in lex.ADJECTIVES | lex.MATERIALS:
-        return True
-    return (
-        word.endswith(lex.ADJECTIVE_ENDINGS)
-        and word not in lex.LY_NOUNS | lex.ING_NOUNS | lex.ED_NOUNS
-    )
+    ending = word.endswith(lex.ADJECTIVE_ENDINGS) and word not in lex.NOT_ADJECTIVES
+    return ending or word in lex.BEFORE_NOUNS
 
 
 def is_plural(word: str) -> bool:

@@ -83,10 +83,6 @@ class _Thing:
         shown = self.hangs in lex.PICTURING and self.holder is not None and self.holder.holds
         return bool(self.hangs) and not shown and not self.apart
 
-    @property
-    def name(self) -> str:
-        return " ".join(self.phrase.text.lower().split())
-
 
 @dataclass
 class _Said:
@@ -214,10 +210,9 @@ class _Reader:
         self.verb = text
         if text in lex.BE:
             self.negated = False  # "a letter that she never opened is under the door"
-        base = text in lex.INTRANSITIVE
-        self.plural = self.plural or base or text in lex.PLURAL_BE
+        self.plural = self.plural or text in lex.INTRANSITIVE or text in lex.PLURAL_BE
         self.since.add("verb")
-        self.between.add("finite" if base or text in lex.BE | lex.THIRD else "participle")
+        self.between.add("finite" if text in lex.FINITE else "participle")
 
     def _end_sentence(self) -> None:
         # Two are a pair: "a bed with a lamp on the left and a desk on the right".
@@ -247,10 +242,8 @@ class _Reader:
         self._hang(thing)
         before = thing.joined
         if before and before.hanging and not thing.hangs and thing.noun in lex.WORN:
-            thing.holder, thing.hangs = (
-                before.holder,
-                before.hangs,
-            )  # "a boy with a hat and a red scarf"
+            # "a boy with a hat and a red scarf"
+            thing.holder, thing.hangs = before.holder, before.hangs
         if self.row and not thing.hanging:
             if self.last_in_row:
                 self._say(_Said(piece.start, [self.row], [thing], None, (self.last_in_row,)))
@@ -314,13 +307,10 @@ class _Reader:
                 self._wait(said)
                 return i + 1
             case "each other":
-                group = (
-                    [one for one in self.nearest.group if not one.hanging] if self.nearest else []
-                )
-                if (
-                    len(group) < 2 and self.first in self.lately[:2]
-                ):  # "a man with a hat and a dog side by side"
-                    group = self.lately[1::-1]
+                group = self.nearest.group if self.nearest else []
+                group = [one for one in group if not one.hanging]
+                if len(group) < 2 and self.first in self.lately[:2]:
+                    group = self.lately[1::-1]  # "a man with a hat and a dog side by side"
                 for one, other in zip(group, group[1:], strict=False):
                     self._say(_Said(said.where, said.labels, [other], None, (one,)))
                 self._begin_clause(self.nearest)
@@ -387,9 +377,7 @@ class _Reader:
         subject = None
         if not self._inverted(begins, i + 1):
             # "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man.
-            stands = (
-                self.verb in lex.BE | lex.THIRD | lex.INTRANSITIVE and "which" not in self.since
-            )
+            stands = self.verb in lex.FINITE and "which" not in self.since
             own = self.nearest and (not self.nearest.hangs or (self.nearest.owned and not stands))
             subject = self.nearest if own else (self._subjects(begins, None) or (None,))[0]
         opposite = self.said and lex.OPPOSITE.get(self.said.labels[0]) == said.labels[0]
@@ -442,7 +430,11 @@ class _Reader:
     def _subjects(self, begins: bool, object: _Thing | None) -> tuple[_Thing, ...]:
         """What stands so: the thing before and those joined with it, or subject or object of the relation before."""
         thing = self.free
-        if thing and begins and (thing.scene or (object and thing.name == object.name)):
+        if (
+            thing
+            and begins
+            and (thing.scene or (object and thing.phrase.name == object.phrase.name))
+        ):
             return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
         if thing and self.plural:
             return tuple(other for other in thing.group if not other.hangs)

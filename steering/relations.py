@@ -48,23 +48,14 @@ def override(prompt: str, lines: str) -> Parsed:
         if label is None:
             allowed = ", ".join(LABELS[:-1]) + " or " + LABELS[-1]
             raise ValueError(where + f'"{parts[1]}" is not a relation. Use {allowed}.')
-        names = [
-            parts[0],
-            *(
-                re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
-                if label == "between"
-                else [parts[2]]
-            ),
-        ]
+        two = re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
+        names = [parts[0], *(two if label == "between" else parts[2:])]
         phrases: dict[int, Phrase] = {}
-        for k in sorted(
-            range(len(names)), key=lambda k: -len(names[k])
-        ):  # "dog" is not the dog of "hot dog"
-            phrases[k] = _phrase(
-                prompt, names[k], [phrase.span for phrase in phrases.values()], where
-            )
-        subject, object, *second = (phrases[k] for k in range(len(names)))
-        found.append(Relation(subject, label, object, *second))
+        # The longest first: "dog" is not the dog of "hot dog".
+        for k in sorted(range(len(names)), key=lambda k: -len(names[k])):
+            taken = [phrase.span for phrase in phrases.values()]
+            phrases[k] = _phrase(prompt, names[k], taken, where)
+        found.append(Relation(phrases[0], label, *(phrases[k] for k in range(1, len(names)))))
     return _checked(prompt, found)
 
 
@@ -122,16 +113,15 @@ def _checked(prompt: str, found: list[Relation]) -> Parsed:
     Phrases of the same words are the same thing here, but for the two ends of one relation.
     """
     said: dict[tuple, Relation] = {}
-    after: dict[
-        tuple, list[tuple[tuple, Relation]]
-    ] = {}  # (axis, thing) -> the things further along that axis
+    # (axis, thing) -> the things further along that axis
+    after: dict[tuple, list[tuple[tuple, Relation]]] = {}
     kept, warnings = [], []
     for relation in found:
-        a, b = _name(relation.subject), _name(relation.object)
+        a, b, *second = (phrase.name for phrase in relation.things)
+        label, c = relation.label, second[0] if second else None
         if a == b:
             b = relation.object.span
-        label = relation.label
-        if earlier := said.get((a, label, b, relation.second and _name(relation.second))):
+        if earlier := said.get((a, label, b, c)):
             warnings.append(f'"{relation}" says the same as "{earlier}", so it counts once.')
             continue
         direction = DIRECTIONS.get(label, (0, 0, 0, 0))
@@ -150,16 +140,12 @@ def _checked(prompt: str, found: list[Relation]) -> Parsed:
             for begin, end in steps:
                 after.setdefault(begin, []).append((end, relation))
         kept.append(relation)
-        said[a, label, b, relation.second and _name(relation.second)] = relation
+        said[a, label, b, c] = relation
         if label in OPPOSITE:
             said[b, OPPOSITE[label], a, None] = relation
-        if relation.second:
-            said[a, label, _name(relation.second), _name(relation.object)] = relation
+        if c:
+            said[a, label, c, b] = relation
     return Parsed(prompt, tuple(kept), tuple(warnings))
-
-
-def _name(phrase: Phrase) -> str:
-    return " ".join(phrase.text.lower().split())
 
 
 def _way(after: dict, begin: tuple, end: tuple) -> Relation | None:
