@@ -1,13 +1,13 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test bench train workflows clean
+.PHONY: help setup demo test test-hosts bench train workflows clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
 setup:  ## the virtual environment and a real ComfyUI (about 90 s and 6 GB, once)
-	@$(PYTHON) demo/install.py
+	@$(PYTHON) demo/install.py $(OLDER)
 
 demo: setup  ## run the bundled workflow in ComfyUI; pictures go to output/
 	@$(VENV) demo/demo.py
@@ -15,6 +15,14 @@ demo: setup  ## run the bundled workflow in ComfyUI; pictures go to output/
 test: setup  ## all tests
 	@$(VENV) -m ruff check .
 	@$(VENV) -m pytest
+
+test-hosts: OLDER := 0.24.0 0.16.3
+test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.0 0.16.3"
+	@failed=; for version in $(OLDER); do \
+		COMFYUI_PATH="$(CURDIR)/.host/ComfyUI-$$version" $(VENV) -m pytest tests/host; status=$$?; \
+		if test $$status = 0; then echo "ComfyUI $$version: passed"; \
+		else echo "ComfyUI $$version: failed"; failed=1; fi; \
+	done; test -z "$$failed"
 
 bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1
 	@$(VENV) demo/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from detector import accuracy, find
 from learn_to_steer.nodes import demo_model
-from learn_to_steer.nodes import host as pack
-from learn_to_steer.nodes.host_words import find_words, mark
+from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.nodes.host.sampling import steer
+from learn_to_steer.nodes.host.words import find_words, mark
 from learn_to_steer.steering import classifier as classifiers
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
@@ -62,7 +63,7 @@ class Bench:
 
     def __init__(self, steering: Steering):
         self.model, self.clip, self.vae = demo_model.load()
-        self.layout = pack.map_layout(self.model)
+        self.layout = map_layout(self.model)
         self.negative = self.encode("")
         self.steering = steering
         self.classifiers = {
@@ -86,7 +87,7 @@ class Bench:
             loss = ClassifierLoss(
                 self.classifiers[classifier], text, words.relations, words.words, words.pairs
             )
-            model = pack.steer(self.model, loss, self.steering, report)
+            model = steer(self.model, loss, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
         samples = comfy.sample.sample(

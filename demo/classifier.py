@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from diffusion import encoded_scenes
 from learn_to_steer.nodes import demo_model
-from learn_to_steer.nodes import host as pack
+from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.nodes.host.sampling import look, sigma_at
 from learn_to_steer.steering.attention import noise_level, pooling
 from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, save
 from learn_to_steer.steering.tokens import positions
@@ -45,7 +46,7 @@ class Recorder:
         unet = self.model.model.diffusion_model
         unet.dtype = torch.bfloat16  # maps need few digits, and these passes are most of the work
         unet.to(unet.dtype)
-        self.layout = pack.map_layout(self.model)
+        self.layout = map_layout(self.model)
         self.scenes, self.batch = scenes, batch
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
         self.phrase = cache(lambda kind: [i for i in self.ids(kind) if i not in (49406, 49407)])
@@ -64,7 +65,7 @@ class Recorder:
                 rng.uniform(0.05, 0.6, len(part)),
                 rng.uniform(0.6, 0.957, len(part)),
             )
-            sigmas = torch.tensor([pack.sigma_at(self.model, share) for share in level])
+            sigmas = torch.tensor([sigma_at(self.model, share) for share in level])
             ids = [self.ids(text) for text in texts]
             words = torch.cat([
                 pooling([positions(row, self.phrase(subject)), positions(row, self.phrase(object))], 77)
@@ -73,9 +74,7 @@ class Recorder:
             noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
             with torch.inference_mode():
                 context = self.clip.cond_stage_model.clip_l(ids)[0]
-                maps = pack.look(
-                    self.model, [[context, {}]], latents, noise, sigmas, words, self.layout
-                )
+                maps = look(self.model, [[context, {}]], latents, noise, sigmas, words, self.layout)
             maps = maps.half().clone()
             levels = torch.tensor([noise_level(1.0, float(sigma)) for sigma in sigmas])
             labels = torch.tensor([RELATIONS.index(relation) for _, _, relation, _ in part])

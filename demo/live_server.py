@@ -90,8 +90,11 @@ class Server:
 
 
 @contextmanager
-def serving(base: Path = ROOT / ".work" / "comfyui") -> Iterator[Server]:
-    """Start ComfyUI with this pack in base/custom_nodes; everything that it writes lies in base."""
+def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[Server]:
+    """Start ComfyUI with this pack in base/custom_nodes; everything that it writes lies in base.
+
+    options: of the host's command line.
+    """
     if not (TREE / "main.py").exists():
         raise RuntimeError(
             f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours."
@@ -110,7 +113,7 @@ def serving(base: Path = ROOT / ".work" / "comfyui") -> Iterator[Server]:
     command = [sys.executable, "main.py", "--listen", "127.0.0.1", "--port", str(port)]
     command += ["--base-directory", str(base), "--disable-auto-launch", "--disable-api-nodes"]
     command += ["--database-url", f"sqlite:///{base / 'comfyui.db'}"]
-    command += [] if torch.cuda.is_available() else ["--cpu"]
+    command += options if torch.cuda.is_available() else ["--cpu", *options]
     log = base / "server.log"
     with log.open("w") as file:
         process = subprocess.Popen(

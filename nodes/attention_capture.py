@@ -8,8 +8,9 @@ import torch
 from comfy_api.latest import io
 
 from ..steering.attention import MapLayout, pooling
-from .host import look, map_layout, sigma_at
-from .host_words import Words, encoded_from
+from .host.capture import map_layout
+from .host.sampling import look, sigma_at
+from .host.words import Words, encoded_from
 from .relation_parse import Relations
 
 
@@ -41,9 +42,10 @@ class AttentionCapture(io.ComfyNode):
                 Relations.Input("relations", tooltip="From Relation Parse."),
                 io.String.Input(
                     "layers",
-                    default="all",
+                    default="auto",
                     advanced=True,
-                    tooltip='Attention layers to read: "all", or a range like "2-5".',
+                    tooltip='Attention layers to read: "auto", "all", or a range like "2-5". A pass ends with the '
+                    "last of them, so fewer are faster.",
                 ),
                 io.Combo.Input(
                     "heads",
@@ -59,7 +61,16 @@ class AttentionCapture(io.ComfyNode):
                     max=64,
                     step=4,
                     advanced=True,
-                    tooltip="Cells along each side of a map.",
+                    tooltip="Cells along each side of a map, whatever the picture's size.",
+                ),
+                io.Combo.Input(
+                    "softmax",
+                    options=["text", "whole"],
+                    default="text",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Attention shared out among the text alone, or, where picture and text attend to both "
+                    "(Flux, SD3 and others), among all.",
                 ),
             ],
             outputs=[
@@ -75,11 +86,13 @@ class AttentionCapture(io.ComfyNode):
         cls,
         model,
         relations: Words,
-        layers: str = "all",
+        layers: str = "auto",
         heads: str = "averaged",
         resolution: int = 16,
+        softmax: str = "text",
     ) -> io.NodeOutput:
-        return io.NodeOutput(Capture(relations, map_layout(model, layers, heads, resolution)))
+        layout = map_layout(model, layers, heads, resolution, softmax)
+        return io.NodeOutput(Capture(relations, layout))
 
 
 class PreviewAttentionMaps(io.ComfyNode):
@@ -128,7 +141,7 @@ class PreviewAttentionMaps(io.ComfyNode):
             )
         positive = encoded_from(positive, capture.words.prompt)[:1]
         latent = samples["samples"]
-        words = pooling(capture.words.words, positive[0][0].shape[1])
+        words = pooling(capture.words.words)
         sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))
         maps = look(
             model,

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..steering import classifier as classifiers
 from ..steering.loss import ClassifierLoss, steerable
 from .attention_capture import Capture, CaptureType
-from .host import show
+from .host.screen import show
 
 FOLDER = "l2s_classifiers"
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"

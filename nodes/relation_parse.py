@@ -3,8 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..steering import relations
-from .host import show
-from .host_words import find_words, mark
+from .host.screen import show
+from .host.words import find_words, mark
 
 Relations = io.Custom("L2S_RELATIONS")
 

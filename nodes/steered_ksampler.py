@@ -8,9 +8,11 @@ from comfy_api.latest import io
 
 from ..steering.guidance import SHARING, Report, Steering
 from .classifier_loss import LossType
-from .host import check_sampler, steer
+from .host.sampling import check_sampler, steer
 
 LossMap = io.Custom("LOSS_MAP")
+# What an empty latent of a newer host says about itself.
+DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
 def steering_inputs() -> list:
@@ -62,6 +64,14 @@ def steering_inputs() -> list:
             options=list(SHARING),
             default=usual.sharing,
             tooltip="How several relations share the gradient steps.",
+        ),
+        io.Boolean.Input(
+            "save_memory",
+            default=usual.save_memory,
+            optional=True,
+            advanced=True,
+            tooltip="Compute the model's blocks a second time instead of remembering them: slower, far less memory. "
+            "Turns itself on when memory runs out.",
         ),
     ]
 
@@ -136,19 +146,16 @@ class SteeredKSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, loss, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise,
-        strength, start, end, refinements, target, sharing,
+        strength, start, end, refinements, target, sharing, save_memory=False,
     ) -> io.NodeOutput:  # fmt: skip
-        steering, report = Steering(strength, start, end, refinements, target, sharing), Report()
+        steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
+        report = Report()
         if steering.active and loss.relations:
             check_sampler(sampler_name)
         model = steer(model, loss, steering, report)
         latent = latent_image.copy()
-        samples = comfy.sample.fix_empty_latent_channels(
-            model,
-            latent["samples"],
-            latent.pop("downscale_ratio_spacial", None),
-            latent.pop("downscale_ratio_temporal", None),
-        )
+        sizes = {key: latent.pop(key) for key in DOWNSCALING if key in latent}
+        samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **sizes)
         noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
         latent["samples"] = comfy.sample.sample(
             model, noise, steps, cfg, sampler_name, scheduler, positive, negative, samples,
@@ -178,8 +185,7 @@ class SteerModel(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, loss, strength, start, end, refinements, target, sharing
+        cls, model, loss, strength, start, end, refinements, target, sharing, save_memory=False
     ) -> io.NodeOutput:
-        return io.NodeOutput(
-            steer(model, loss, Steering(strength, start, end, refinements, target, sharing))
-        )
+        steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
+        return io.NodeOutput(steer(model, loss, steering))

@@ -15,7 +15,7 @@ class MapLayout:
 
     family: the model's name; first, last: the text-to-image attention layers used, counted from 1 in the order of the
     forward pass; heads: "averaged", or "kept" as maps of their own; channels: maps per word; resolution: cells along
-    each side of every map.
+    each side of every map; softmax: over the "text" columns, as in the paper, or over the "whole" row of the attention.
     """
 
     family: str
@@ -24,43 +24,75 @@ class MapLayout:
     heads: str
     channels: int
     resolution: int
+    softmax: str = "text"
 
     def __str__(self) -> str:
         size = f"{self.channels} maps a word at {self.resolution}x{self.resolution}"
-        return f"{self.family}, layers {self.first} to {self.last}, heads {self.heads}, {size}"
+        layers = f"layers {self.first} to {self.last}, heads {self.heads}"
+        return f"{self.family}, {layers}, {size}, softmax over the {self.softmax}"
 
 
-def pooling(words: Sequence[Sequence[int]], columns: int) -> Tensor:
-    """The mean over each word's tokens as a matrix (1, words, columns). Raises ValueError when a token lies beyond."""
+def pooling(words: Sequence[Sequence[int]], columns: int | None = None) -> Tensor:
+    """The mean over each word's tokens as a matrix (1, words, columns); columns: as many as needed, or given.
+
+    Raises ValueError when a token lies beyond.
+    """
     last = max(map(max, words))
+    columns = last + 1 if columns is None else columns
     if last >= columns:
-        raise ValueError(
-            f"Token position {last} is beyond the conditioning, whose positions are 0 to {columns - 1}. Connect what "
-            "Relation Parse made of the prompt, or give lower positions by hand."
-        )
+        raise _beyond(last, columns)
     matrix = torch.zeros(1, len(words), columns)
     for row, tokens in enumerate(words):
         matrix[0, row, list(tokens)] = 1 / len(tokens)
     return matrix
 
 
-def word_maps(
-    q: Tensor, k: Tensor, heads: int, words: Tensor, scale: float | None = None
-) -> Tensor:
-    """Attention of every image row to every word: softmax over all text columns, then the mean over a word's tokens.
+def _beyond(position: int, columns: int) -> ValueError:
+    return ValueError(
+        f"Token position {position} is beyond the conditioning, whose positions are 0 to {columns - 1}. Connect what "
+        "Relation Parse made of the prompt, or give lower positions by hand."
+    )
 
-    q: (B, rows, heads * D), k: (B, columns, heads * D) as the attention call has them; words: `pooling` matrices
-    (1 or B, words, columns). Returns (B, heads, words, rows) in float32. (Learn-to-Steer, section 3; UNets.)
+
+def word_maps(
+    q: Tensor,
+    k: Tensor,
+    words: Tensor,
+    text: tuple[int, int] | None = None,
+    softmax: str = "text",
+    scale: float | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Attention of every image row to every word, the mean over the word's tokens. (Learn-to-Steer, section 3.)
+
+    q: (B, H, rows, D), the image rows of the queries; k: (B, H or fewer, columns, D); words: `pooling` matrices (1 or
+    B, words, text columns or fewer); text: first and last + 1 of the text columns, all of them when not given; softmax:
+    as in MapLayout; mask: as scaled_dot_product_attention takes it. Returns (B, H, words, rows), at least float32.
+    Raises ValueError when a word lies beyond the text columns.
+
+    The words' matrix takes the place of the values, so no attention matrix is ever made, forward or backward.
     """
-    batch, rows, width = q.shape
-    q = q.float().view(batch, rows, heads, width // heads).transpose(1, 2)  # (B, H, rows, D)
-    k = (
-        k.float().view(batch, k.shape[1], heads, width // heads).transpose(1, 2)
-    )  # (B, H, columns, D)
-    attention = (q @ k.transpose(-1, -2) * (scale or (width // heads) ** -0.5)).softmax(
-        -1
-    )  # (B, H, rows, columns)
-    return words.to(attention)[:, None] @ attention.transpose(-1, -2)
+    start, end = text or (0, k.shape[2])
+    if words.shape[-1] > end - start:
+        raise _beyond(words.shape[-1] - 1, end - start)
+    if softmax == "text":
+        k, mask = k[:, :, start:end], None if mask is None else mask[..., start:end]
+        start = 0
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    q, k = q.to(dtype), k.to(dtype)
+    if k.shape[1] != q.shape[1]:
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
+    count, width = (
+        words.shape[1],
+        max(words.shape[1], q.shape[-1]),
+    )  # the fast kernels want one width
+    values = q.new_zeros(len(words), 1, k.shape[2], width)
+    values[:, 0, start : start + words.shape[-1], :count] = words.transpose(-1, -2)
+    values = values.expand(len(q), q.shape[1], -1, -1)
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(dtype)
+    maps = F.scaled_dot_product_attention(q, k, values, attn_mask=mask, scale=scale)
+    return maps[..., :count].transpose(-1, -2)
 
 
 def stack_layers(

@@ -18,6 +18,7 @@ class Steering:
     every noise level and size; 0 is off. start, end: steered share of the sampling steps, 0..1. refinements: most
     gradient steps in one sampling step. target: probability at which a relation counts as satisfied, 0..1.
     sharing: how several unsatisfied relations share the gradient steps; round-robin as in the paper.
+    save_memory: compute the model's blocks again on the way back instead of keeping what they computed.
     """
 
     strength: float = 1.0
@@ -26,6 +27,7 @@ class Steering:
     refinements: int = 1
     target: float = 0.9
     sharing: str = "together"
+    save_memory: bool = False
 
     def __post_init__(self):
         if not (math.isfinite(self.strength) and self.strength >= 0):

@@ -80,7 +80,9 @@ def check_spans(parsed: Parsed) -> None:
 
 
 def misread(prompts: list[tuple[str, list[str]]]) -> list[tuple[str, list[str], list[str]]]:
-    return [(prompt, wanted, answer(prompt)) for prompt, wanted in prompts if answer(prompt) != wanted]
+    return [
+        (prompt, wanted, answer(prompt)) for prompt, wanted in prompts if answer(prompt) != wanted
+    ]
 
 
 PROMPTS = sections("prompts.txt", "prompts_geneval.txt")
@@ -92,7 +94,9 @@ def test_prompts(section):
 
 
 @pytest.mark.parametrize(("prompt", "wanted"), sum(sections("prompts_misread.txt").values(), []))
-@pytest.mark.xfail(strict=True, reason="known to be read wrongly; read rightly, it belongs into prompts.txt")
+@pytest.mark.xfail(
+    strict=True, reason="known to be read wrongly; read rightly, it belongs into prompts.txt"
+)
 def test_prompts_that_are_misread(prompt, wanted):
     assert answer(prompt) == wanted
 
@@ -112,13 +116,22 @@ def test_prompts_that_the_rules_were_never_tuned_to():
 
 def test_every_prompt_of_visor():
     """All ordered pairs of COCO's 80 kinds in VISOR's four relations, its 25,280 spatial prompts."""
-    ways = {"to the left of": "left of", "to the right of": "right of", "above": "above", "below": "below"}
+    ways = {
+        "to the left of": "left of",
+        "to the right of": "right of",
+        "above": "above",
+        "below": "below",
+    }
     began, read = time.perf_counter(), 0
     for subject, object in permutations(KINDS, 2):
         a, b = ("an" if kind[0] in "aeiou" else "a" for kind in (subject, object))
         for way, label in ways.items():
             (relation,) = parse(f"{a} {subject} {way} {b} {object}").relations
-            assert (relation.subject.text, relation.label, relation.object.text) == (subject, label, object)
+            assert (relation.subject.text, relation.label, relation.object.text) == (
+                subject,
+                label,
+                object,
+            )
             read += 1
     assert read == 25280
     assert time.perf_counter() - began < 30  # it takes two seconds
@@ -134,19 +147,26 @@ def read(prompt: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("label", "way"), [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"]
+    ("label", "way"),
+    [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"],
 )
 def test_every_spelling(label, way):
     assert read(f"a photo of a giraffe {way} an airplane") == [f"giraffe | {label} | airplane"]
 
 
-@pytest.mark.parametrize("lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "])
+@pytest.mark.parametrize(
+    "lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "]
+)
 @pytest.mark.parametrize("vertical", ["", "upper ", "top ", "lower-", "bottom "])
 @pytest.mark.parametrize("tail", [" of", " side of", " hand side of", "-hand side of"])
 def test_every_left_and_right(lead, vertical, tail):
-    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(vertical.strip(" -"), "lower left of")
+    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(
+        vertical.strip(" -"), "lower left of"
+    )
     assert read(f"a dog {lead}{vertical}left{tail} a cat") == [f"dog | {label} | cat"]
-    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [f"dog | {label.replace('left', 'right')} | cat"]
+    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [
+        f"dog | {label.replace('left', 'right')} | cat"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +186,17 @@ def test_odd_spellings(prompt, relation):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", "   ", "\n", "left of", "left of a cat", "a dog left of", "of", "masterpiece, best quality, 8k"]
+    "prompt",
+    [
+        "",
+        "   ",
+        "\n",
+        "left of",
+        "left of a cat",
+        "a dog left of",
+        "of",
+        "masterpiece, best quality, 8k",
+    ],
 )
 def test_no_relation_is_a_normal_answer(prompt):
     assert parse(prompt) == Parsed(prompt, (), ())
@@ -191,7 +221,10 @@ def test_warnings_name_both_relations():
         'call one thing "another" if two are meant.'
     )
     (warning,) = parse("A dog is left of a cat. The cat is right of the dog.").warnings
-    assert warning == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
+    assert (
+        warning
+        == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
+    )
 
 
 @pytest.mark.parametrize("label", DIRECTIONS)
@@ -243,7 +276,9 @@ def test_override(lines, label, subject, object):
 
 def test_override_gives_rows_by_hand():
     (relation,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").relations
-    assert relation == Relation(Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4)))
+    assert relation == Relation(
+        Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4))
+    )
 
 
 def test_override_between():
@@ -259,7 +294,9 @@ def test_override_takes_words_apart():
 
 
 def test_override_several_lines():
-    parsed = override("a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
+    parsed = override(
+        "a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n"
+    )
     assert list(map(str, parsed.relations)) == ["dog | left of | cat", "cat | left of | dog"]
     assert "contradicts" in parsed.warnings[0] and "says the same" in parsed.warnings[1]
     assert override("a dog", " \n ") == Parsed("a dog", (), ())
@@ -272,7 +309,10 @@ def test_override_several_lines():
             "cat | above | hot dog\ncow | left of | cat",
             'Line 2, "cow | left of | cat": "cow" is not in the prompt. Write it as it stands there.',
         ),
-        ("ca | left of | dog", 'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.'),
+        (
+            "ca | left of | dog",
+            'Line 1, "ca | left of | dog": "ca" is not in the prompt. Write it as it stands there.',
+        ),
         (
             "cat | left of | house",
             'Line 1, "cat | left of | house": "house" is not in the prompt. Write it as it stands there.',
@@ -336,7 +376,13 @@ def test_command_line():
     assert answers[0] == {
         "prompt": prompts[0],
         "relations": [
-            {"subject": "café", "relation": "left of", "object": "dog", "subject_span": [2, 6], "object_span": [17, 20]}
+            {
+                "subject": "café",
+                "relation": "left of",
+                "object": "dog",
+                "subject_span": [2, 6],
+                "object_span": [17, 20],
+            }
         ],
         "warnings": [],
     }
@@ -356,7 +402,9 @@ def test_the_words_need_neither_torch_nor_host():
 # "q" keeps a made-up noun from being a word that the parser knows.
 noun_words = st.from_regex("q[a-z]{0,6}q", fullmatch=True)
 nouns = st.lists(noun_words, min_size=1, max_size=3).map(" ".join)
-spellings = st.sampled_from([(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"])
+spellings = st.sampled_from(
+    [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"]
+)
 
 
 @settings(deadline=None)

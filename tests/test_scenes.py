@@ -76,7 +76,9 @@ def test_captions_tell_nothing_about_where():
         things = compose(rng, list(rng.choice(KINDS, 2, replace=False)))
         relations = parse(caption(rng, [thing.kind for thing in things])).relations
         by_kind = {thing.kind: thing for thing in things}
-        for relation in (r for r in relations if r.label in RELATIONS):  # captions say "next to" too
+        for relation in (
+            r for r in relations if r.label in RELATIONS
+        ):  # captions say "next to" too
             true = clear_relation(by_kind[relation.subject.text], by_kind[relation.object.text])
             told += true is not None
             agreed += relation.label == true

@@ -3,49 +3,20 @@
 Vocabularies that the host takes from a checkpoint (Gemma, umT5, mT5, Jina, Mistral, GPT-OSS) are made here.
 """
 
+import contextlib
 import functools
+import importlib.util
 import io
 import random
+import types
 from unittest import mock
 
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
 import comfy.supported_models_base
-import comfy.text_encoders as te
-import comfy.text_encoders.anima
-import comfy.text_encoders.aura_t5
-import comfy.text_encoders.boogu
-import comfy.text_encoders.cogvideo
-import comfy.text_encoders.cosmos
-import comfy.text_encoders.ernie
-import comfy.text_encoders.flux
-import comfy.text_encoders.genmo
-import comfy.text_encoders.gpt_oss
-import comfy.text_encoders.hidream
-import comfy.text_encoders.hidream_o1
-import comfy.text_encoders.hunyuan_image
-import comfy.text_encoders.hunyuan_video
-import comfy.text_encoders.hydit
-import comfy.text_encoders.ideogram4
-import comfy.text_encoders.joyimage
-import comfy.text_encoders.kandinsky5
-import comfy.text_encoders.krea2
-import comfy.text_encoders.longcat_image
-import comfy.text_encoders.lt
-import comfy.text_encoders.lumina2
-import comfy.text_encoders.mage_flow
-import comfy.text_encoders.minimax
-import comfy.text_encoders.newbie
-import comfy.text_encoders.omnigen2
-import comfy.text_encoders.ovis
-import comfy.text_encoders.pixart_t5
-import comfy.text_encoders.pixeldit
-import comfy.text_encoders.qwen_image
-import comfy.text_encoders.sd2_clip
-import comfy.text_encoders.sd3_clip
-import comfy.text_encoders.wan
-import comfy.text_encoders.z_image
+import comfyui_version
+import pytest
 import sentencepiece
 import tokenizers
 import torch
@@ -55,6 +26,26 @@ WORDS = (  # noqa: SIM905
     "a an the of in on and left right above below dog cat bird red big blue hot house photo garden sitting tall old "
     "describe image color shape background user prompt given text spatial objects"
 ).split()
+
+# --- The host's modules ---------------------------------------------------------------------------------------------
+
+
+class TextEncoders:
+    """comfy.text_encoders' modules as attributes. A test that asks for one which an older host lacks is skipped."""
+
+    version = comfyui_version.__version__
+    older = tuple(map(int, version.split(".")[:2])) < (0, 30)
+
+    def __getattr__(self, name: str) -> types.ModuleType:
+        if self.lacks(name):
+            pytest.skip(f"ComfyUI {self.version} has no text_encoders/{name}.py")
+        return importlib.import_module(f"comfy.text_encoders.{name}")
+
+    def lacks(self, name: str) -> bool:
+        return self.older and importlib.util.find_spec(f"comfy.text_encoders.{name}") is None
+
+
+te = TextEncoders()
 
 # --- Vocabularies ---------------------------------------------------------------------------------------------------
 
@@ -173,7 +164,9 @@ def build(
     mistral = {"tokenizer_object": byte_pairs("<unk>", "<s>", "</s>"), "legacy": False}
     with (
         mock.patch("comfy.text_encoders.qwen_vl.Qwen2VLVisionTransformer", NoVision),
-        mock.patch("comfy.text_encoders.qwen3vl.Qwen3VLVisionModel", NoVision3),
+        contextlib.nullcontext()
+        if te.lacks("qwen3vl")
+        else mock.patch("comfy.text_encoders.qwen3vl.Qwen3VLVisionModel", NoVision3),
         mock.patch("comfy.clip_model.CLIPVision", NoVision),
         # transformers 5 reads tekken files only, and its LlamaTokenizer loses Llama 3's blanks.
         mock.patch("comfy.text_encoders.flux.load_mistral_tokenizer", lambda data: mistral),
@@ -317,5 +310,10 @@ OPTIONS = {"Lens": {"gpt_oss_config": GPT_OSS, "selected_layers": (0, 1)}}
 @functools.cache
 def encoder(name: str, folder: str | None = None):
     """folder: of textual-inversion files."""
-    tokenizer, model, configs, *vocabularies = ENCODERS[name]()
+    try:
+        tokenizer, model, configs, *vocabularies = ENCODERS[name]()
+    except AttributeError as error:
+        if te.older and isinstance(error.obj, types.ModuleType):
+            pytest.skip(f"ComfyUI {te.version}: {error}")
+        raise
     return build(tokenizer, model, configs, *vocabularies, folder=folder, **OPTIONS.get(name, {}))

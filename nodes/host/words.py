@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import node_helpers
 import torch
 
-from ..steering.relations import Phrase, Relation
-from ..steering.tokens import phrase_positions, variants
+from ...steering.relations import Phrase, Relation
+from ...steering.tokens import phrase_positions, variants
 
 # --- A prompt's words, and the conditioning that was made of it ---------------------------------------------------
 

@@ -1,176 +1,28 @@
-"""Everything that touches the host's sampling and attention: maps from a real model, and steering inside its samplers.
+"""Steering inside the host's samplers, and a look at a finished picture. Patches live on clones or inside one pass."""
 
-UNet families (SD1.x, SD2.x, SDXL, the demo model). All patches live on clones or inside one pass.
-"""
-
-import contextlib
 import copy
 import functools
 import logging
 import math
 
-import comfy.conds
-import comfy.ldm.modules.attention
-import comfy.ldm.modules.diffusionmodules.openaimodel
 import comfy.model_management
-import comfy.model_patcher
 import comfy.model_sampling
+import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..steering.attention import MapLayout, noise_level, pooling, stack_layers, word_maps
-from ..steering.guidance import Look, Report, Steering, refine
-from ..steering.loss import ClassifierLoss
-from .host_words import encoded_from
+from ...steering.attention import MapLayout, noise_level, pooling
+from ...steering.guidance import Look, Report, Steering, refine
+from ...steering.loss import ClassifierLoss
+from .capture import capture
+from .families import layers_of
+from .gradient import differentiable
+from .words import encoded_from
 
 log = logging.getLogger(__name__)
 KEY = "learn_to_steer"
-
-
-def show(node, text: str) -> None:
-    """Show text on a node that runs in a server; node: its class, whose schema asks for its unique_id."""
-    if node.hidden and node.hidden.unique_id:
-        from server import PromptServer  # scripts run without one
-
-        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
-
-
-# --- Maps: what the model's text-to-image attention looks at ---------------------------------------------------------
-
-
-def map_layout(
-    model, layers: str = "all", heads: str = "averaged", resolution: int = 16
-) -> MapLayout:
-    """The layout of this model's maps. layers: "all" or a range like "2-5".
-
-    Raises ValueError for a family that is not supported or a range that the model does not have.
-    """
-    family = type(model.model.model_config).__name__
-    unet = model.model.diffusion_model
-    if not isinstance(unet, comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel):
-        raise ValueError(
-            f"Attention Capture reads UNet models so far (SD1.x, SD2.x, SDXL, the demo model); this model is {family}."
-        )
-    counts = [module.heads for name, module in unet.named_modules() if name.endswith(".attn2")]
-    chosen = f"1-{len(counts)}" if layers.strip() == "all" else layers.strip()
-    first, _, last = chosen.partition("-")
-    try:
-        first, last = int(first), int(last or first)
-    except ValueError:
-        raise ValueError(f'layers is "{layers}"; write "all", or a range like "2-5".') from None
-    if not 1 <= first <= last <= len(counts):
-        raise ValueError(
-            f'layers is "{layers}"; this model has text-to-image attention layers 1 to {len(counts)}.'
-        )
-    counts = counts[first - 1 : last]
-    channels = len(counts) if heads == "averaged" else sum(counts)
-    return MapLayout(family, first, last, heads, channels, resolution)
-
-
-class _Captured(BaseException):
-    """Ends a forward pass whose last wanted layer was read. Not an Exception: nobody but us may swallow it."""
-
-
-def _ordinary(tensor: Tensor) -> Tensor:
-    """The same memory as a tensor that autograd can save; the host makes its weights under inference mode."""
-    if not tensor.is_inference():
-        return tensor
-    if type(tensor) not in (Tensor, torch.nn.Parameter):
-        return tensor.clone()
-    alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-    return alias.set_(
-        tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
-    )
-
-
-@contextlib.contextmanager
-def differentiable(*modules: torch.nn.Module):
-    """Autograd inside the host's inference mode, also for weights that were made under it. Restores what it swaps."""
-    swapped = []
-    with torch.inference_mode(False), torch.enable_grad():
-        try:
-            for module in (part for root in modules for part in root.modules()):
-                for tensors in (module._parameters, module._buffers):
-                    for name, tensor in tensors.items():
-                        if tensor is not None and tensor.is_inference():
-                            swapped.append((tensors, name, tensor))
-                            alias = _ordinary(tensor)
-                            tensors[name] = (
-                                torch.nn.Parameter(alias, requires_grad=False)
-                                if tensors is module._parameters
-                                else alias
-                            )
-            yield
-        finally:
-            for tensors, name, tensor in swapped:
-                tensors[name] = tensor
-
-
-def _ordinary_cond(cond: dict) -> dict:
-    """The same conditioning entry with tensors that autograd can save."""
-    model_conds = {}
-    for name, value in cond["model_conds"].items():
-        if isinstance(value, comfy.conds.CONDRegular) and isinstance(value.cond, Tensor):
-            value = value._copy_with(value.cond.clone())
-        model_conds[name] = value
-    return {**cond, "model_conds": model_conds}
-
-
-def capture(
-    model,
-    cond: dict,
-    x: Tensor,
-    sigma: Tensor,
-    model_options: dict,
-    words: Tensor,
-    layout: MapLayout,
-) -> Tensor:
-    """Run the model on one conditioning and read the maps of `words`: (B, words, channels, R, R), differentiable in x.
-
-    model: the host's BaseModel, loaded; cond: one processed conditioning entry; x: latent (B, C, h, w); sigma: (B,);
-    words: `pooling` matrices (1 or B, words, columns).
-    The pass ends after the layout's last layer. Call inside `differentiable` for gradients.
-    """
-    layers, layer, self_attended = [], 0, None
-
-    def read(func, q, k, v, heads, *args, **kwargs):
-        nonlocal layer, self_attended
-        options = kwargs["transformer_options"]
-        height, width = options["activations_shape"][2:]
-        # Self-attention has as many columns as rows. Text that happens to be that long comes second in its block.
-        block = (options.get("block"), options.get("block_index"))
-        crossing = k.shape[1] != q.shape[1] or block == self_attended
-        self_attended = block
-        if crossing:
-            layer += 1
-            if layer >= layout.first:
-                layers.append((word_maps(q, k, heads, words, kwargs.get("scale")), (height, width)))
-            if layer == layout.last:
-                raise _Captured
-        # Always the host's own SDPA: other backends have no gradient.
-        return comfy.ldm.modules.attention.attention_pytorch(q, k, v, heads, *args, **kwargs)
-
-    options = comfy.model_patcher.create_model_options_clone(model_options)
-    for name in ("multigpu_clones", "wrappers", "context_handler"):
-        options.pop(name, None)
-    transformer_options = options.setdefault("transformer_options", {})
-    transformer_options.pop("wrappers", None)  # step caches and the like would skip the pass
-    transformer_options["optimized_attention_override"] = read
-    with contextlib.suppress(_Captured):
-        comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, options)
-    if len(layers) != layout.last - layout.first + 1:
-        raise ValueError(
-            f"The model ran {len(layers)} of the text-to-image attention layers {layout.first} to {layout.last}. "
-            "Another node probably replaces its attention (attn2 patches); bypass it for steering."
-        )
-    return stack_layers(layers, layout.heads, layout.resolution)
-
-
-def text_columns(cond: dict) -> int:
-    """Rows of a processed conditioning entry: columns of every text-to-image attention."""
-    return cond["model_conds"]["c_crossattn"].cond.shape[1]
 
 
 def signal_and_noise(model, sigma: float) -> tuple[float, float]:
@@ -278,6 +130,7 @@ class _SteeredModel:
         self.model, self.name, self.sigmas = model, name, sigmas
         self.loss, self.steering, self.report = loss, steering, report
         self.steered_steps = steering.steps(len(sigmas) - 1)
+        self.save_memory = steering.save_memory
         self.calls = 0
         self.step = -1
         # Looks to leave out: twice as many each time all relations were found satisfied.
@@ -326,20 +179,22 @@ class _SteeredModel:
             self.loss.classifier,
             *(c.control_model for c in controls if hasattr(c, "control_model")),
         ]
-        # ControlNet's residuals are added in place, over what the backward pass needs.
-        in_place = (
-            torch.autograd.graph.allow_mutation_on_saved_tensors()
-            if controls
-            else contextlib.nullcontext()
-        )
-        with differentiable(*modules), in_place:
+        out_of_memory = False
+        with differentiable(*modules):
             seen, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
-            words = pooling(self.loss.words, text_columns(cond)).to(x.device)
+            words = pooling(self.loss.words).to(x.device)
 
             def losses(latent: Tensor) -> Tensor:
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 maps = capture(
-                    inner, cond, seen(latent), ordinary_sigma, options, words, self.loss.layout
+                    inner,
+                    cond,
+                    seen(latent),
+                    ordinary_sigma,
+                    options,
+                    words,
+                    self.loss.layout,
+                    self.save_memory,
                 )
                 return self.loss(maps, level)
 
@@ -349,11 +204,19 @@ class _SteeredModel:
                     start, losses, math.hypot(signal, noise), self.steering
                 )
             except FloatingPointError as error:
-                self.report.failed = True
-                self.report.notes.append(
-                    f"Steering stopped at step {self.step + 1}: {error}. The picture was finished without it."
+                return self._give_up(x, str(error))
+            except torch.OutOfMemoryError:
+                out_of_memory = True  # what the failed pass holds is freed after this block
+        if out_of_memory:
+            comfy.model_management.soft_empty_cache()
+            if self.save_memory:
+                return self._give_up(
+                    x,
+                    "There is not enough memory. Choose fewer layers in Attention Capture, or a smaller picture",
                 )
-                return x
+            log.warning("Learn-to-Steer: memory ran out; going on with save_memory.")
+            self.save_memory = True
+            return self._move(x, sigma, kwargs)
         self.report.looks.append(Look(self.step, level, before, after, spent))
         if not spent.any():
             self.pause = 2 * self.pause + 1
@@ -365,6 +228,15 @@ class _SteeredModel:
             self.pending = (moved - start) / math.hypot(1.0, float(sigma[0]))
             return moved
         return x.copy_(moved)
+
+    def _give_up(self, x: Tensor, why: str) -> Tensor:
+        self.report.failed = True
+        note = (
+            f"Steering stopped at step {self.step + 1}: {why}. The picture was finished without it."
+        )
+        self.report.notes.append(note)
+        log.warning("Learn-to-Steer: %s", note)
+        return x
 
     def _masked(self, x: Tensor, sigma: Tensor, kwargs: dict):
         """What the model will see of a latent: with an inpainting mask, the original picture shows outside it."""
@@ -394,6 +266,7 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
     steered_model = model.clone()
     if not steering.active or not loss.relations:
         return steered_model
+    layers_of(model.model.diffusion_model)  # says so when it has no gradient
 
     def outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
@@ -407,9 +280,7 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
             raise ValueError(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
             )
-        for entry in encoded_from(executor.class_obj.conds["positive"], loss.prompt):
-            # Positions given by hand can be too high: say so before the first step.
-            pooling(loss.words, entry["cross_attn"].shape[1])
+        encoded_from(executor.class_obj.conds["positive"], loss.prompt)
         run = report if report is not None else Report()
         run.relations = [str(relation) for relation in loss.relations]
         steered = copy.copy(sampler)  # the host keeps sampler objects between runs

@@ -1,0 +1,239 @@
+"""Maps of a real model: what its text-to-image attention looks at, for every family of the table."""
+
+import contextlib
+import importlib
+
+import comfy.conds
+import comfy.ldm.modules.attention
+import comfy.model_patcher
+import comfy.samplers
+from torch import Tensor
+
+from ...steering.attention import MapLayout, stack_layers, word_maps
+from .families import Family, Layer, family_of, grid_of, layers_of, padded
+from .gradient import recomputed
+
+
+def map_layout(
+    model,
+    layers: str = "auto",
+    heads: str = "averaged",
+    resolution: int = 16,
+    softmax: str = "text",
+) -> MapLayout:
+    """The layout of this model's maps. layers: "auto", "all" or a range like "2-5".
+
+    "auto" ends where the later layers would cost more than they tell: in a UNet with the last layer of its widest
+    level (16x16 of SD1.5's 64x64), in a transformer with half of its layers.
+    Raises ValueError for a model that cannot be read or a range that it does not have.
+    """
+    unet = model.model.diffusion_model
+    found, chosen = layers_of(unet), layers.strip()
+    if chosen == "auto":
+        chosen = f"1-{_auto(found)}"
+    elif chosen == "all":
+        chosen = f"1-{len(found)}"
+    first, _, last = chosen.partition("-")
+    try:
+        first, last = int(first), int(last or first)
+    except ValueError:
+        raise ValueError(
+            f'layers is "{layers}"; write "auto", "all", or a range like "2-5".'
+        ) from None
+    if not 1 <= first <= last <= len(found):
+        raise ValueError(
+            f'layers is "{layers}"; this model has text-to-image attention layers 1 to {len(found)}.'
+        )
+    counts = [layer.heads for layer in found[first - 1 : last]]
+    channels = len(counts) if heads == "averaged" else sum(counts)
+    family = type(model.model.model_config).__name__
+    return MapLayout(family, first, last, heads, channels, resolution, softmax)
+
+
+def _auto(layers: list[Layer]) -> int:
+    widths = [getattr(getattr(layer.module, "to_q", None), "in_features", 0) for layer in layers]
+    if len(set(widths)) > 1:
+        return max(i for i, width in enumerate(widths, 1) if width == max(widths))
+    return (len(layers) + 1) // 2
+
+
+class _Captured(BaseException):
+    """Ends a forward pass whose last wanted layer was read. Not an Exception: nobody but us may swallow it."""
+
+
+ARGUMENTS = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "skip_output_reshape")  # fmt: skip
+
+
+class _Reading:
+    """One forward pass: knows which layer runs, and reads the maps of the words out of its attention call."""
+
+    def __init__(self, unet, family: Family, words: Tensor, layout: MapLayout):
+        self.unet, self.family, self.words, self.layout = unet, family, words, layout
+        self.layer = None  # whose attention call comes next
+        self.grid = self.text = None
+        self.maps = []  # of each layer, with its grid
+
+    def begin(self, unet, args, kwargs) -> None:
+        """The model's forward begins: see its latent and its text."""
+        if args[0].ndim == 5 and args[0].shape[2] > 1:
+            raise ValueError(
+                f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame."
+            )
+        texts = (kwargs.get(name) for name in ("context", "clip_text"))  # the latter: Stable Cascade
+        self.text = next((text.shape[1] for text in texts if text is not None), 0)
+        self.grid = grid_of(self.family, unet, args[0].shape)
+
+    def attend(self, function, *args, **kwargs):
+        """In place of the host's attention; function is one of its backends."""
+        layer, self.layer = self.layer, None
+        if layer is not None:
+            self.read(layer, **dict(zip(ARGUMENTS, args, strict=False)), **kwargs)
+        # Always the host's own SDPA: other backends have no gradient.
+        return comfy.ldm.modules.attention.attention_pytorch(*args, **kwargs)
+
+    def read(self, layer, q, k, heads, mask=None, skip_reshape=False, **kwargs) -> None:
+        if layer < self.layout.first:
+            return
+        if not skip_reshape:  # (B, rows, H * D)
+            q, k = (t.unflatten(-1, (-1, q.shape[-1] // heads)).transpose(1, 2) for t in (q, k))
+        options = kwargs.get("transformer_options") or {}
+        height, width = (
+            options["activations_shape"][2:] if "activations_shape" in options else self.grid
+        )
+        rows = self.family.sequence(q.shape[2], k.shape[2], self.text, padded(self.unet, height * width))  # fmt: skip
+        image = slice(rows.image, rows.image + height * width)
+        if mask is not None:
+            mask = mask[(None,) * (3 - mask.ndim)] if mask.ndim < 3 else mask
+            mask = mask[:, None] if mask.ndim == 3 else mask
+            mask = mask[:, :, image] if mask.shape[2] > 1 else mask
+        maps = word_maps(
+            q[:, :, image], k, self.words, rows.text, self.layout.softmax, kwargs.get("scale"), mask
+        )
+        self.maps.append((maps, (height, width)))
+        if layer == self.layout.last:
+            raise _Captured
+
+    @contextlib.contextmanager
+    def listening(self, layers: dict[int, Layer]):
+        """Each of the layers, by number, announces itself; families that ask nobody are made to ask."""
+        hooks, bypassed = [], None
+        try:
+            for number, layer in layers.items():
+                hooks.append(layer.module.register_forward_pre_hook(self._announce(number)))
+            if self.family.bypasses:
+                bypassed = importlib.import_module(self.family.bypasses)
+                original = bypassed.optimized_attention
+                bypassed.optimized_attention = lambda *args, **kwargs: self.attend(
+                    original, *args, **kwargs
+                )
+            yield
+        finally:
+            if bypassed:
+                bypassed.optimized_attention = original
+            for hook in hooks:
+                hook.remove()
+
+    def _announce(self, number: int):
+        def hook(module, args):
+            self.layer = number
+
+        return hook
+
+    def recomputed(self, number: int, layer: Layer):
+        """The forward of a layer's block, keeping only what goes in. The layer's maps come out with its outputs."""
+        forward = layer.block.forward
+
+        def block(*args, **kwargs):
+            maps, self.maps = self.maps, []
+            try:
+                with self.listening({number: layer}):
+                    if layer.module is layer.block:
+                        self.layer = number
+                    return forward(*args, **kwargs), self.maps
+            finally:
+                self.maps = maps
+
+        def call(*args, **kwargs):
+            outputs, maps = recomputed(block)(*args, **kwargs)
+            self.maps += maps
+            return outputs
+
+        return call
+
+
+@contextlib.contextmanager
+def _recomputed(reading: _Reading, layers: list[Layer]):
+    """Blocks before the last wanted layer's keep only what goes into them until the backward pass."""
+    last = layers[reading.layout.last - 1].block
+    replaced = []
+    try:
+        for number, layer in enumerate(layers[: reading.layout.last - 1], 1):
+            if layer.block is not last:
+                replaced.append((layer.block, layer.block.__dict__.get("forward")))
+                layer.block.forward = reading.recomputed(number, layer)
+        for part in reading.unet.modules():
+            if type(part).__name__ == "ResBlock":  # of UNets
+                replaced.append((part, part.__dict__.get("forward")))
+                part.forward = recomputed(part.forward)
+        yield
+    finally:
+        for part, forward in replaced:
+            if forward is None:
+                del part.forward
+            else:
+                part.forward = forward
+
+
+def _ordinary_cond(cond: dict) -> dict:
+    """The same conditioning entry with tensors that autograd can save."""
+
+    def copied(value):
+        if isinstance(value, comfy.conds.CONDRegular):
+            return value._copy_with(copied(value.cond))
+        if isinstance(value, list):
+            return [copied(part) for part in value]
+        return value.clone() if isinstance(value, Tensor) else value
+
+    return {**cond, "model_conds": {k: copied(v) for k, v in cond["model_conds"].items()}}
+
+
+def capture(
+    model,
+    cond: dict,
+    x: Tensor,
+    sigma: Tensor,
+    model_options: dict,
+    words: Tensor,
+    layout: MapLayout,
+    save_memory: bool = False,
+) -> Tensor:
+    """Run the model on one conditioning and read the maps of `words`: (B, words, channels, R, R), differentiable in x.
+
+    model: the host's BaseModel, loaded; cond: one processed conditioning entry; x: latent (B, C, h, w); sigma: (B,);
+    words: `pooling` matrices (1 or B, words, text rows). save_memory: compute blocks again in the backward pass.
+    The pass ends after the layout's last layer. Call inside `differentiable` for gradients.
+    """
+    unet = model.diffusion_model
+    reading, layers = _Reading(unet, family_of(unet), words, layout), layers_of(unet)
+    options = comfy.model_patcher.create_model_options_clone(model_options)
+    for name in ("multigpu_clones", "wrappers", "context_handler"):
+        options.pop(name, None)
+    transformer_options = options.setdefault("transformer_options", {})
+    transformer_options.pop("wrappers", None)  # step caches and the like would skip the pass
+    transformer_options["optimized_attention_override"] = reading.attend
+    beginning = unet.register_forward_pre_hook(reading.begin, with_kwargs=True)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(_Captured))
+            stack.enter_context(reading.listening(dict(enumerate(layers, 1))))
+            if save_memory:
+                stack.enter_context(_recomputed(reading, layers))
+            comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, options)
+    finally:
+        beginning.remove()
+    if len(reading.maps) != layout.last - layout.first + 1:
+        raise ValueError(
+            f"The model ran {len(reading.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "
+            "Another node probably replaces its attention (attn2 patches); bypass it for steering."
+        )
+    return stack_layers(reading.maps, layout.heads, layout.resolution)

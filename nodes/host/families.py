@@ -1,0 +1,168 @@
+"""Where each family of text-to-image models has its text-to-image attention: one table, proven family by family.
+
+Measured on ComfyUI 0.30.0 (tests/host/test_families.py); docs/families.md shows what was verified for each.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where text and picture lie in one attention call: columns text[0] to text[1], image rows from `image` on."""
+
+    text: tuple[int, int]
+    image: int
+
+
+# What an attention call is made of: rows of its queries, columns of its keys, rows of the text (the model's context),
+# image rows (padded as the model pads them). -> Rows
+Sequence = Callable[[int, int, int, int], Rows]
+
+
+def crossed(rows, columns, text, image):
+    return Rows((0, columns), 0)
+
+
+def text_image(rows, columns, text, image):
+    return Rows((0, columns - image), rows - image)
+
+
+def text_image_references(rows, columns, text, image):
+    return Rows((0, text), text)
+
+
+def text_references_image(rows, columns, text, image):
+    return Rows((0, text), rows - image)
+
+
+def image_text(rows, columns, text, image):
+    return Rows((image, columns), 0)
+
+
+def image_references_text(rows, columns, text, image):
+    return Rows((columns - text, columns), 0)
+
+
+def registers_text_image(rows, columns, text, image):
+    return Rows((8, columns - image), rows - image)
+
+
+def image_text_pooled(rows, columns, text, image):
+    return Rows((image, image + text), 0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """blocks: lists of the model's blocks that hold the layers, in the order of the forward pass; none: every block
+    that has the attention. attention: the module of a block whose first attention call is the layer; none: the block.
+    sequence: where text and picture lie. patch: latent cells along a side of an image token, or where the model says.
+    bypasses: a module of the host whose attention asks nobody (its optimized_attention gets no transformer_options).
+    """
+
+    blocks: tuple[str, ...]
+    attention: str = ""
+    sequence: Sequence = text_image
+    patch: int | str = "patch_size"
+    bypasses: str = ""
+
+
+# By the class of the diffusion model; subclasses are of their parent's family.
+FAMILIES = {
+    # SD1.x, SD2.x, SDXL and its refiner, and all that was distilled from them
+    "UNetModel": Family((), "attn2", crossed),
+    "StageC": Family((), "attention", image_text_pooled, 1),  # Stable Cascade
+    "OpenAISignatureMMDITWrapper": Family(("joint_blocks",)),  # SD3, SD3.5
+    "MMDiT": Family(("double_layers", "single_layers"), "", registers_text_image),  # AuraFlow
+    "PixArtMS": Family(("blocks",), "cross_attn", crossed, bypasses="comfy.ldm.pixart.blocks"),
+    "HunYuanDiT": Family(("blocks",), "attn2", crossed, bypasses="comfy.ldm.hydit.attn_layers"),
+    # Flux.1, Flux.2, Kontext, LongCat, Ovis
+    "Flux": Family(("double_blocks", "single_blocks"), "", text_image_references),
+    "Chroma": Family(("double_blocks", "single_blocks"), "", text_image_references),  # Radiance too
+    "NextDiT": Family(("layers",), "", text_references_image),  # Lumina 2, Z-Image, NewBie
+    "HiDreamImageTransformer2DModel": Family(("double_stream_blocks", "single_stream_blocks"), "", image_text),
+    "QwenImageTransformer2DModel": Family(("transformer_blocks",), "", text_image_references),
+    "MageFlowTransformer2DModel": Family(("transformer_blocks",)),
+    "OmniGen2Transformer2DModel": Family(("layers",), "", text_references_image),
+    "BooguTransformer2DModel": Family(("double_stream_layers", "single_stream_layers"), "", text_references_image),
+    "MiniTrainDIT": Family(("blocks",), "cross_attn", crossed, "patch_spatial"),  # Cosmos-Predict2, Anima
+    "WanModel": Family(("blocks",), "cross_attn", crossed),
+    "LTXVModel": Family(("transformer_blocks",), "attn2", crossed, 1),
+    "HunyuanVideo": Family(("double_blocks", "single_blocks")),  # Hunyuan Image 2.1, Hunyuan Video
+    "Kandinsky5": Family(("visual_transformer_blocks",), "cross_attention", crossed),
+    "ErnieImageModel": Family(("layers",), "", image_text, bypasses="comfy.ldm.ernie.model"),
+    "SingleStreamDiT": Family(("blocks",), "", text_image_references, "patch"),  # Krea 2
+    "Ideogram4Transformer2DModel": Family(("layers",), patch=1),
+    "LensTransformer2DModel": Family(("transformer_blocks",), "", image_text),
+    "JoyImageTransformer3DModel": Family(("double_blocks",), "", image_references_text),
+    "PixDiT_T2I": Family(("patch_blocks",)),
+    "HiDreamO1Transformer": Family(("language_model.layers",), "self_attn", patch=32),
+    "AsymmDiTJoint": Family(("blocks",), "attn", image_text),  # Mochi
+    "CogVideoXTransformer3DModel": Family(("blocks",)),
+    "GeneralDIT": Family(("blocks",), "blocks.1.block.attn", crossed, "patch_spatial"),  # Cosmos 1
+}  # fmt: skip
+HEADS = ("heads", "num_heads", "n_heads", "n_local_heads", "nheads", "num_attention_heads")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A text-to-image attention layer: the block that it belongs to, its module (often the block), and its heads."""
+
+    block: nn.Module
+    module: nn.Module
+    heads: int
+
+
+def family_of(unet: nn.Module) -> Family:
+    """The family of a diffusion model. Raises ValueError for one that is not known."""
+    for cls in type(unet).__mro__:
+        if cls.__name__ in FAMILIES and isinstance(unet, nn.Module):
+            return FAMILIES[cls.__name__]
+    name = type(unet).__name__
+    if "nunchaku" in type(unet).__module__.lower() or name.startswith("ComfyFlux"):
+        advice = "Nunchaku's kernels have no gradient. Load the model with the host's own loader."
+    elif "trt" in name.lower() or "tensorrt" in name.lower():
+        advice = (
+            "A TensorRT engine has no gradient. Bypass TensorRT Loader and load the checkpoint."
+        )
+    else:
+        advice = "It is none of the families that are listed in docs/families.md."
+    raise ValueError(f"The attention of {name} cannot be read, so it cannot be steered. {advice}")
+
+
+def layers_of(unet: nn.Module) -> list[Layer]:
+    """The text-to-image attention layers of a diffusion model, in the order of its forward pass."""
+    family = family_of(unet)
+    if family.blocks:
+        blocks = [block for name in family.blocks for block in unet.get_submodule(name).children()]
+    else:
+        blocks = [m for m in unet.modules() if isinstance(getattr(m, family.attention, None), nn.Module)]  # fmt: skip
+    found = []
+    for block in blocks:
+        module = block.get_submodule(family.attention)
+        found.append(Layer(block, module, _heads(module, unet)))
+    return found
+
+
+def _heads(module: nn.Module, unet: nn.Module) -> int:
+    for part in (*module.modules(), unet):
+        for name in HEADS:
+            if isinstance(heads := getattr(part, name, None), int) and heads > 0:
+                return heads
+    raise ValueError(f"The number of attention heads of {type(unet).__name__} is not known.")
+
+
+def grid_of(family: Family, unet: nn.Module, latent_shape) -> tuple[int, int]:
+    """Image tokens down and across for a latent as the model gets it, (B, C, [frames,] height, width)."""
+    patch = family.patch if isinstance(family.patch, int) else getattr(unet, family.patch, 1)
+    patch = patch if isinstance(patch, int) else patch[-1]
+    return math.ceil(latent_shape[-2] / patch), math.ceil(latent_shape[-1] / patch)
+
+
+def padded(unet: nn.Module, rows: int) -> int:
+    """Image rows as the model pads them (Z-Image: to a multiple of 32)."""
+    multiple = getattr(unet, "pad_tokens_multiple", None) or 1
+    return math.ceil(rows / multiple) * multiple

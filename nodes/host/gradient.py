@@ -1,0 +1,220 @@
+"""Gradients through the host's models: inside its inference mode, with its weights wherever they are.
+
+The host makes weights under inference mode, casts or streams them for each use into memory that the next layer uses
+again, adds in place, and calls kernels without a gradient. `differentiable` makes all of that exact for one pass and
+puts everything back.
+"""
+
+import contextlib
+
+import comfy.ops
+import comfy_kitchen
+import torch
+from comfy_kitchen.backends.eager import rope as eager_rope
+from torch import Tensor, nn
+from torch.utils import _pytree as tree
+
+
+@contextlib.contextmanager
+def differentiable(*modules: nn.Module):
+    """Autograd through the modules, with respect to what goes in; their weights are constants.
+
+    Take the gradient inside: layers cast their weights once more on the way back. Nothing is kept of a weight.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        _ordinary_weights(modules),
+        _constant_weights(modules),
+        _kernels_with_gradient(),
+        # Flux and its kin add to the residual stream in place, over what the backward pass needs; ControlNets too.
+        torch.autograd.graph.allow_mutation_on_saved_tensors(),
+    ):
+        yield
+
+
+# --- Weights that were made under inference mode ----------------------------------------------------------------------
+
+
+def ordinary(value):
+    """The same value with tensors that autograd can save: a weight's memory is shared, not copied."""
+    if not isinstance(value, Tensor) or not value.is_inference():
+        return value
+    if type(value) not in (Tensor, nn.Parameter):  # quantised
+        return value.clone()
+    alias = torch.empty(0, dtype=value.dtype, device=value.device)
+    alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+    return nn.Parameter(alias, requires_grad=False) if isinstance(value, nn.Parameter) else alias
+
+
+@contextlib.contextmanager
+def _ordinary_weights(modules):
+    swapped = []
+    try:
+        for part in (part for module in modules for part in module.modules()):
+            for tensors in (part._parameters, part._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None and tensor.is_inference():
+                        swapped.append((tensors, name, tensor))
+                        tensors[name] = ordinary(tensor)
+        yield
+    finally:
+        for tensors, name, tensor in swapped:
+            tensors[name] = tensor
+
+
+# --- Weights that are cast, patched or streamed for each use ----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _constant_weights(modules):
+    """Layers of the host's own kinds keep no weight for the backward pass: they fetch it again."""
+    replaced = []
+    try:
+        for part in (part for module in modules for part in module.modules()):
+            if forward := _constant_forward(part):
+                replaced.append((part, part.__dict__.get("forward")))
+                part.forward = forward
+        yield
+    finally:
+        for part, forward in replaced:
+            if forward is None:
+                del part.forward
+            else:
+                part.forward = forward
+
+
+def _constant_forward(module: nn.Module):
+    """The module's forward for a differentiable pass; None where it may stay as it is."""
+    if not isinstance(module, comfy.ops.CastWeightBiasOp):
+        return None
+    plain, backward = module.forward, None
+    if not hasattr(module, "cast_bias_weight"):  # other packs' layers (GGUF) have ways of their own
+        if type(module).__name__ == "Linear":
+            backward = _linear_backward
+        elif isinstance(module, nn.modules.conv._ConvNd) and _simple(module):
+            backward = _convolution_backward
+    if not (backward or module.comfy_cast_weights):
+        return None
+
+    def forward(x, *args, **kwargs):
+        if not (isinstance(x, Tensor) and x.requires_grad and torch.is_grad_enabled()):
+            return plain(x, *args, **kwargs)
+        if backward and not args and not kwargs:
+            return _ConstantWeight.apply(x, module, plain, backward)
+        return recomputed(plain)(x, *args, **kwargs)
+
+    return forward
+
+
+def _simple(convolution) -> bool:
+    return (
+        not convolution.transposed
+        and convolution.padding_mode == "zeros"
+        and not isinstance(convolution.padding, str)
+    )
+
+
+class _ConstantWeight(torch.autograd.Function):
+    """y = module(x). Saves nothing: the gradient with respect to x needs the weight alone."""
+
+    @staticmethod
+    def forward(ctx, x, module, plain, backward):
+        ctx.module, ctx.shape, ctx.dtype, ctx.rule = module, x.shape, x.dtype, backward
+        y = plain(x)
+        return y.clone() if y._is_view() else y  # what follows may add to it in place
+
+    @staticmethod
+    def backward(ctx, gradient):
+        weight, bias, stream = comfy.ops.cast_bias_weight(
+            ctx.module,
+            dtype=ctx.dtype,
+            bias_dtype=ctx.dtype,
+            device=gradient.device,
+            offloadable=True,
+        )
+        constant = weight.dequantize() if hasattr(weight, "_qdata") else weight
+        x_gradient = ctx.rule(ctx.module, gradient, constant.to(gradient.dtype), ctx.shape)
+        comfy.ops.uncast_bias_weight(ctx.module, weight, bias, stream)
+        return x_gradient, None, None, None
+
+
+def _linear_backward(module, gradient, weight, shape):
+    return gradient @ weight
+
+
+def _convolution_backward(module, gradient, weight, shape):
+    return torch.ops.aten.convolution_backward(
+        gradient, gradient.new_empty(1).expand(shape), weight, None, module.stride, module.padding, module.dilation,
+        False, [0] * (gradient.ndim - 2), module.groups, [True, False, False],
+    )[0]  # fmt: skip
+
+
+# --- Parts that are computed again in the backward pass ---------------------------------------------------------------
+
+
+def recomputed(function):
+    """The function, differentiable, keeping only what goes in: its inside is computed once more on the way back.
+
+    Takes and gives any nesting of tensors and other things. It works on copies, so it may change them in place.
+    """
+
+    def call(*args, **kwargs):
+        given, shape = tree.tree_flatten((args, kwargs))
+        moving = [i for i, v in enumerate(given) if isinstance(v, Tensor) and v.requires_grad]
+        result = {}
+
+        def run(*inputs):
+            values = [v.clone() if isinstance(v, Tensor) else v for v in given]
+            for i, value in zip(moving, inputs, strict=True):
+                values[i] = value.clone()
+            args, kwargs = tree.tree_unflatten(values, shape)
+            result["values"], result["shape"] = tree.tree_flatten(function(*args, **kwargs))
+            return tuple(v for v in result["values"] if isinstance(v, Tensor))
+
+        outputs = iter(_Recomputed.apply(run, *(given[i] for i in moving)))
+        values = [next(outputs) if isinstance(v, Tensor) else v for v in result["values"]]
+        return tree.tree_unflatten(values, result["shape"])
+
+    return call
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, run, *inputs):
+        ctx.run = run
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs)
+        return run(*inputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        with torch.enable_grad():
+            inputs = [value.detach().requires_grad_() for value in ctx.saved_tensors]
+            outputs = ctx.run(*inputs)
+        pairs = zip(outputs, gradients, strict=True)
+        wanted = [(y, g) for y, g in pairs if g is not None and y.requires_grad]
+        if not wanted:
+            return None, *(None for _ in inputs)
+        outputs, gradients = zip(*wanted, strict=True)
+        return None, *torch.autograd.grad(outputs, inputs, gradients, allow_unused=True)
+
+
+# --- Kernels without a gradient ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _kernels_with_gradient():
+    """comfy_kitchen's rotary kernels have none; its plain torch versions, of the same names, have."""
+    kernels = {
+        name: getattr(comfy_kitchen, name)
+        for name in vars(eager_rope)
+        if hasattr(comfy_kitchen, name) and "rope" in name
+    }
+    try:
+        for name in kernels:
+            setattr(comfy_kitchen, name, getattr(eager_rope, name))
+        yield
+    finally:
+        for name, kernel in kernels.items():
+            setattr(comfy_kitchen, name, kernel)
