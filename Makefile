@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test test-hosts bench train workflows clean
+.PHONY: help setup demo test families test-hosts bench bench-cost train workflows clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -24,8 +24,14 @@ test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.
 		else echo "ComfyUI $$version: failed"; failed=1; fi; \
 	done; test -z "$$failed"
 
+families: setup  ## test every family and write what was verified to nodes/host/FAMILIES.md
+	@$(VENV) -m pytest tests/host/test_families.py --write-families
+
 bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1
 	@$(VENV) demo/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)
+
+bench-cost: setup  ## time and memory of a steered look, on models of true size; COST="--device cuda --full"
+	@$(VENV) demo/cost.py $(COST)
 
 train: setup  ## train the demo world's models again (about two hours on two cores; resumes)
 	@$(VENV) demo/autoencoder.py

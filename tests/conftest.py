@@ -11,3 +11,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 spec = importlib.util.spec_from_file_location("learn_to_steer", ROOT / "__init__.py")
 sys.modules["learn_to_steer"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-families", action="store_true", help="write nodes/host/FAMILIES.md")

@@ -8,22 +8,36 @@ from learn_to_steer.steering.attention import noise_level, pooling, stack_layers
 
 def test_word_maps_are_the_attention_computed_apart():
     torch.manual_seed(0)
-    q, k = torch.randn(2, 12, 8), torch.randn(2, 7, 8)
-    maps = word_maps(q, k, 2, pooling([(1,), (3, 4)], 7))
-    for head in range(2):
-        part = slice(head * 4, head * 4 + 4)
-        attention = torch.einsum("bid,bjd->bij", q[..., part], k[..., part]).div(2.0).softmax(-1)
-        torch.testing.assert_close(maps[:, head, 0], attention[..., 1])
-        torch.testing.assert_close(maps[:, head, 1], attention[..., 3:5].mean(-1))
+    q, k = torch.randn(2, 2, 12, 4), torch.randn(2, 2, 7, 4)
+    maps = word_maps(q, k, pooling([(1,), (3, 4)]))
+    attention = torch.einsum("bhid,bhjd->bhij", q, k).div(2.0).softmax(-1)
+    torch.testing.assert_close(maps[:, :, 0], attention[..., 1])
+    torch.testing.assert_close(maps[:, :, 1], attention[..., 3:5].mean(-1))
+
+
+@pytest.mark.parametrize("softmax", ["text", "whole"])
+def test_text_among_other_columns_and_fewer_key_heads_and_a_mask(softmax):
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 4, 6, 8), torch.randn(1, 2, 9, 8)
+    mask = torch.ones(1, 1, 1, 9, dtype=torch.bool)
+    mask[..., 4] = False
+    maps = word_maps(q, k, pooling([(0,), (2,)]), (3, 7), softmax, scale=0.5, mask=mask)
+    scores = 0.5 * torch.einsum("bhid,bhjd->bhij", q, k.repeat_interleave(2, 1))
+    scores = scores.masked_fill(~mask, -math.inf)
+    whole = scores.softmax(-1)[..., 3:7]
+    expected = scores[..., 3:7].softmax(-1) if softmax == "text" else whole
+    torch.testing.assert_close(maps, expected[..., [0, 2]].transpose(-1, -2))
+    with pytest.raises(ValueError, match="position 4 is beyond .* 0 to 3"):
+        word_maps(q, k, pooling([(4,)]), (3, 7))
 
 
 def test_one_pooling_matrix_per_picture():
     torch.manual_seed(0)
-    q, k = torch.randn(2, 4, 8), torch.randn(2, 7, 8)
+    q, k = torch.randn(2, 1, 4, 8), torch.randn(2, 1, 7, 8)
     each = torch.cat([pooling([(1,)], 7), pooling([(2,)], 7)])
-    both = word_maps(q, k, 2, each)
-    torch.testing.assert_close(both[0], word_maps(q, k, 2, pooling([(1,)], 7))[0])
-    torch.testing.assert_close(both[1], word_maps(q, k, 2, pooling([(2,)], 7))[1])
+    both = word_maps(q, k, each)
+    torch.testing.assert_close(both[0], word_maps(q, k, pooling([(1,)], 7))[0])
+    torch.testing.assert_close(both[1], word_maps(q, k, pooling([(2,)], 7))[1])
 
 
 def test_pooling_names_the_short_conditioning():

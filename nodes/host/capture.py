@@ -23,8 +23,8 @@ def map_layout(
 ) -> MapLayout:
     """The layout of this model's maps. layers: "auto", "all" or a range like "2-5".
 
-    "auto" ends where the later layers would cost more than they tell: in a UNet with the last layer of its widest
-    level (16x16 of SD1.5's 64x64), in a transformer with half of its layers.
+    "auto" leaves out late layers, which cost much: a UNet is read up to the last layer of its widest level (16x16 of
+    SD1.5's 64x64), a transformer in its first half, and a small model of eight layers or fewer whole.
     Raises ValueError for a model that cannot be read or a range that it does not have.
     """
     unet = model.model.diffusion_model
@@ -51,6 +51,8 @@ def map_layout(
 
 
 def _auto(layers: list[Layer]) -> int:
+    if len(layers) <= 8:
+        return len(layers)
     widths = [getattr(getattr(layer.module, "to_q", None), "in_features", 0) for layer in layers]
     if len(set(widths)) > 1:
         return max(i for i, width in enumerate(widths, 1) if width == max(widths))
@@ -79,7 +81,9 @@ class _Reading:
             raise ValueError(
                 f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame."
             )
-        texts = (kwargs.get(name) for name in ("context", "clip_text"))  # the latter: Stable Cascade
+        texts = (
+            kwargs.get(name) for name in ("context", "clip_text")
+        )  # the latter: Stable Cascade
         self.text = next((text.shape[1] for text in texts if text is not None), 0)
         self.grid = grid_of(self.family, unet, args[0].shape)
 

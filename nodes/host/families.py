@@ -1,6 +1,6 @@
 """Where each family of text-to-image models has its text-to-image attention: one table, proven family by family.
 
-Measured on ComfyUI 0.30.0 (tests/host/test_families.py); docs/families.md shows what was verified for each.
+Measured on ComfyUI 0.30.0 (tests/host/test_families.py); FAMILIES.md beside this file shows what was verified for each.
 """
 
 import math
@@ -129,7 +129,7 @@ def family_of(unet: nn.Module) -> Family:
             "A TensorRT engine has no gradient. Bypass TensorRT Loader and load the checkpoint."
         )
     else:
-        advice = "It is none of the families that are listed in docs/families.md."
+        advice = "It is none of the families that nodes/host/FAMILIES.md lists."
     raise ValueError(f"The attention of {name} cannot be read, so it cannot be steered. {advice}")
 
 

@@ -7,6 +7,7 @@ puts everything back.
 
 import contextlib
 
+import comfy.model_management
 import comfy.ops
 import comfy_kitchen
 import torch
@@ -57,10 +58,22 @@ def _ordinary_weights(modules):
                     if tensor is not None and tensor.is_inference():
                         swapped.append((tensors, name, tensor))
                         tensors[name] = ordinary(tensor)
+            for adapter in _adapters(part):
+                swapped.append((vars(adapter), "weights", adapter.weights))
+                adapter.weights = tree.tree_map(ordinary, adapter.weights)
         yield
     finally:
         for tensors, name, tensor in swapped:
             tensors[name] = tensor
+
+
+def _adapters(module: nn.Module):
+    """LoRA and the like that the host's bypass loaders put around the module's forward."""
+    forward = module.__dict__.get("forward")
+    while (hook := getattr(forward, "__self__", None)) is not None and hasattr(hook, "adapter"):
+        if not isinstance(hook.adapter, nn.Module) and hasattr(hook.adapter, "weights"):
+            yield hook.adapter
+        forward = hook.original_forward
 
 
 # --- Weights that are cast, patched or streamed for each use ----------------------------------------------------------
@@ -89,12 +102,14 @@ def _constant_forward(module: nn.Module):
     if not isinstance(module, comfy.ops.CastWeightBiasOp):
         return None
     plain, backward = module.forward, None
-    if not hasattr(module, "cast_bias_weight"):  # other packs' layers (GGUF) have ways of their own
+    # Another's forward (the host's bypass LoRA) or way to its weights (GGUF) does more than the weight tells.
+    others = "forward" in vars(module) or hasattr(module, "cast_bias_weight")
+    if not others:
         if type(module).__name__ == "Linear":
             backward = _linear_backward
         elif isinstance(module, nn.modules.conv._ConvNd) and _simple(module):
             backward = _convolution_backward
-    if not (backward or module.comfy_cast_weights):
+    if not (backward or others or module.comfy_cast_weights):
         return None
 
     def forward(x, *args, **kwargs):
@@ -205,16 +220,30 @@ class _Recomputed(torch.autograd.Function):
 
 @contextlib.contextmanager
 def _kernels_with_gradient():
-    """comfy_kitchen's rotary kernels have none; its plain torch versions, of the same names, have."""
+    """The host's plain torch in place of its kernels: told that it trains, it takes it in most places; in the others
+    (Cosmos, Anima, ERNIE, JoyImage) the rotary kernels' own plain versions, of the same names, stand in for them."""
     kernels = {
         name: getattr(comfy_kitchen, name)
         for name in vars(eager_rope)
-        if hasattr(comfy_kitchen, name) and "rope" in name
+        if "rope" in name and hasattr(comfy_kitchen, name)
     }
+    training = comfy.model_management.in_training
     try:
+        comfy.model_management.in_training = True
         for name in kernels:
-            setattr(comfy_kitchen, name, getattr(eager_rope, name))
+            setattr(comfy_kitchen, name, _own_scales(getattr(eager_rope, name)))
         yield
     finally:
+        comfy.model_management.in_training = training
         for name, kernel in kernels.items():
             setattr(comfy_kitchen, name, kernel)
+
+
+def _own_scales(kernel):
+    """A norm's scale that is fused into a kernel is fetched outside it, into memory that is soon used again."""
+
+    def call(*args, **kwargs):
+        args = (v.clone() if isinstance(v, Tensor) and v.ndim == 1 else v for v in args)
+        return kernel(*args, **kwargs)
+
+    return call

@@ -7,7 +7,6 @@ import math
 
 import comfy.model_management
 import comfy.model_sampling
-import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -115,6 +114,16 @@ def check_sampler(name: str) -> None:
         )
 
 
+def _control_models(cond: dict):
+    """The networks of a conditioning entry's ControlNets and T2I adapters, which are chained."""
+    control = cond.get("control")
+    while control is not None:
+        for name in ("control_model", "t2i_model"):
+            if getattr(control, name, None) is not None:
+                yield getattr(control, name)
+        control = control.previous_controlnet
+
+
 class _SteeredModel:
     """Stands between a sampler and the model: moves the latent before the model is asked about it."""
 
@@ -173,12 +182,7 @@ class _SteeredModel:
         signal, noise = signal_and_noise(inner, float(sigma[0]))
         level = noise_level(signal, noise)
         self.loss.classifier.to(x.device)
-        controls = comfy.sampler_helpers.get_models_from_cond([cond], "control")
-        modules = [
-            inner.diffusion_model,
-            self.loss.classifier,
-            *(c.control_model for c in controls if hasattr(c, "control_model")),
-        ]
+        modules = [inner.diffusion_model, self.loss.classifier, *_control_models(cond)]
         out_of_memory = False
         with differentiable(*modules):
             seen, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()

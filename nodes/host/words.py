@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import node_helpers
 import torch
 
+from ...steering.attention import pooling
 from ...steering.relations import Phrase, Relation
 from ...steering.tokens import phrase_positions, variants
 
@@ -38,12 +39,15 @@ def find_words(
 ) -> Words:
     """rows: of the CONDITIONING's tensor that was made of the prompt, when it is to be checked.
 
-    Raises ValueError as find_rows does, but for phrases whose rows were given by hand.
+    Raises ValueError as find_rows does; for phrases whose rows were given by hand, when these are too high.
     """
     phrases: dict[Phrase, tuple[int, ...]] = {}
     for relation in relations:
         for phrase in relation.things:
             if phrase.rows:
+                pooling(
+                    [phrase.rows], text_rows(clip, prompt, rows)
+                )  # says so when they are too high
                 phrases[phrase] = phrase.rows
             elif phrase not in phrases:
                 parts = find_rows(clip, prompt, phrase.span, rows).values()
@@ -246,9 +250,7 @@ def find_rows(
     for part in parts:
         if not part.attended:
             continue
-        keys = _present(clip, part, tokens)
-        sequences = [part.rows([token for token, _ in tokens[key]]) for key in keys]
-        length = min(map(len, sequences), default=part.absent)
+        keys, sequences, length = _sequences(clip, part, tokens)
         offset += pictures if part.stored else 0
         at = set()
         for key, sequence in zip(keys, sequences, strict=True):
@@ -266,6 +268,24 @@ def find_rows(
             )
         offset += length
     return found
+
+
+def text_rows(clip, prompt: str, rows: int | None = None) -> int | None:
+    """Rows of the text sequence that the diffusion model's attention sees; `rows` for an unknown encoder."""
+    try:
+        parts = _parts(clip)
+    except ValueError:
+        return rows
+    tokens = _tokens(clip, prompt)
+    pictures = 0 if rows is None else _pictures(clip, _stored(clip, parts, tokens), rows)
+    return pictures + sum(_sequences(clip, part, tokens)[2] for part in parts if part.attended)
+
+
+def _sequences(clip, part: Part, tokens: dict) -> tuple[list[str], list[Rows], int]:
+    """The part's keys, for each the token of every row, and the number of rows (the fewest of all)."""
+    keys = _present(clip, part, tokens)
+    sequences = [part.rows([token for token, _ in tokens[key]]) for key in keys]
+    return keys, sequences, min(map(len, sequences), default=part.absent)
 
 
 def _parts(clip) -> tuple[Part, ...]:

@@ -1,7 +1,8 @@
 """Tiny models with random weights of every family in the table, made by the host's own classes under inference mode."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import comfy.model_patcher
 import comfy.supported_models
@@ -17,16 +18,18 @@ def random(*shape: int, seed: int = 1) -> torch.Tensor:
 @dataclass(frozen=True)
 class Tiny:
     """config: class of the host's supported_models; unet: its configuration; latent: shape; text: rows and channels of
-    the conditioning; values: of the conditioning besides its tensor; word: the row that a test changes, and column:
-    where it stands in the attention's text. mixed: the text rows have seen each other before the first layer."""
+    the conditioning; values: of the conditioning besides its tensor. columns: of the text in the attention, and column:
+    where the conditioning's row 3 stands among them. change: how row 3 is changed where it is no row of the tensor.
+    version: of the host that has the family first.
+    """
 
     config: str
     unet: dict
     latent: tuple[int, ...]
     text: tuple[int, int] = (20, 32)
     values: Callable[[], dict] = dict
+    columns: int = 20
     column: int = 3
-    mixed: bool = False
     change: Callable | None = None
     version: str = "0.16.3"
 
@@ -209,24 +212,32 @@ def masked(dtype=torch.float32):
     return lambda: {"attention_mask": torch.ones(1, 20, dtype=dtype)}
 
 
-def _another_id(conditioning, amount):
-    """HiDream-O1's conditioning holds token ids instead of rows."""
-    tensor, values = conditioning[0]
-    ids = values["text_input_ids"].clone()
-    ids[:, 3] += 1
-    return [[tensor, {**values, "text_input_ids": ids}]]
+def another_id(key: str):
+    """A change of row 3 where token ids make the rows."""
+
+    def change(conditioning):
+        tensor, values = conditioning[0]
+        ids = values[key].clone()
+        ids[..., 3] += 1
+        return [[tensor, {**values, key: ids}]]
+
+    return change
 
 
-SMALL, TALL = (1, 16, 12, 10), (1, 128, 6, 5)
+SMALL, TALL, SQUARE = (1, 16, 12, 10), (1, 128, 6, 5), (1, 4, 16, 16)
 FAMILIES = {
-    "SD15": Tiny("SD15", PLAIN | {"model_channels": 32, "use_linear_in_transformer": False}, (1, 4, 16, 16), (77, 24)),
-    "SD20": Tiny("SD20", PLAIN | {"model_channels": 64, "use_linear_in_transformer": True}, (1, 4, 16, 16), (77, 24)),
-    "SDXL": Tiny("SDXL", DEEP | {"adm_in_channels": 2816}, (1, 4, 16, 16), (77, 24), pooled(1280)),
-    "SDXLRefiner": Tiny("SDXLRefiner", DEEP | {"adm_in_channels": 2560}, (1, 4, 16, 16), (77, 24), pooled(1280)),
+    "SD15": Tiny(
+        "SD15", PLAIN | {"model_channels": 32, "use_linear_in_transformer": False}, SQUARE, (77, 24), columns=77,
+    ),
+    "SD20": Tiny(
+        "SD20", PLAIN | {"model_channels": 64, "use_linear_in_transformer": True}, SQUARE, (77, 24), columns=77,
+    ),
+    "SDXL": Tiny("SDXL", DEEP | {"adm_in_channels": 2816}, SQUARE, (77, 24), pooled(1280), 77),
+    "SDXLRefiner": Tiny("SDXLRefiner", DEEP | {"adm_in_channels": 2560}, SQUARE, (77, 24), pooled(1280), 77),
     "Stable Cascade": Tiny(
         "Stable_Cascade_C",
         {"stable_cascade_stage": "c", "c_cond": 64, "c_hidden": [64, 64], "nhead": [2, 2], "blocks": [[1, 2], [2, 1]]},
-        (1, 16, 8, 8), (77, 1280), pooled(1280),
+        (1, 16, 8, 8), (77, 1280), pooled(1280), 77,
     ),
     "SD3": Tiny("SD3", SD3, SMALL, values=pooled(2048)),
     "SD3.5 medium": Tiny("SD3", SD3 | {"x_block_self_attn_layers": [0]}, SMALL, values=pooled(2048)),
@@ -236,71 +247,77 @@ FAMILIES = {
          "global_conddim": 64},
         (1, 4, 12, 10),
     ),
-    "PixArt alpha": Tiny("PixArtAlpha", PIXART | {"image_model": "pixart_alpha", "micro_condition": True}, (1, 4, 64, 48)),
+    "PixArt alpha": Tiny(
+        "PixArtAlpha", PIXART | {"image_model": "pixart_alpha", "micro_condition": True}, (1, 4, 64, 48),
+    ),
     "PixArt sigma": Tiny("PixArtSigma", PIXART, (1, 4, 64, 48)),
     "HunyuanDiT": Tiny(
         "HunyuanDiT", HYDIT, (1, 4, 12, 10), (77, 32),
         lambda: {"attention_mask": torch.ones(1, 77), "conditioning_mt5xl": random(1, 256, 64),
                  "attention_mask_mt5xl": torch.ones(1, 256)},
+        columns=77 + 256,
     ),
     "Flux": Tiny("Flux", FLUX, SMALL, values=pooled(24)),
     "Flux Kontext": Tiny(
         "Flux", FLUX, SMALL,
         values=lambda: {"pooled_output": random(1, 24), "reference_latents": [random(1, 16, 8, 8)]},
     ),
-    "Flux.2": Tiny("Flux2", FLUX2, TALL, column=512 - 20 + 3),
+    "Flux.2": Tiny("Flux2", FLUX2, TALL, columns=512, column=512 - 20 + 3),
     "LongCat-Image": Tiny(
         "LongCatImage", FLUX | {"guidance_embed": False, "vec_in_dim": None, "txt_ids_dims": [1, 2]}, SMALL,
     ),
     "Chroma": Tiny("Chroma", CHROMA, SMALL),
     "Chroma Radiance": Tiny("ChromaRadiance", RADIANCE, (1, 3, 64, 48)),
-    "Lumina 2": Tiny("Lumina2", LUMINA, SMALL, values=masked(), mixed=True),
-    "Z-Image": Tiny("ZImage", ZIMAGE, SMALL, mixed=True),
-    "Z-Image pixel": Tiny("ZImagePixelSpace", ZPIXEL, (1, 3, 96, 80), mixed=True),
+    "Lumina 2": Tiny("Lumina2", LUMINA, SMALL, values=masked()),
+    "Z-Image": Tiny("ZImage", ZIMAGE, SMALL),
+    "Z-Image pixel": Tiny("ZImagePixelSpace", ZPIXEL, (1, 3, 96, 80)),
     "HiDream": Tiny(
         "HiDream", HIDREAM, SMALL,
         values=lambda: {"pooled_output": random(1, 2048), "conditioning_llama3": random(1, 4, 18, 40)},
+        columns=20 + 18 + 18,
     ),
     "HiDream-O1": Tiny(
         "HiDreamO1", HIDREAM_O1, (1, 3, 192, 160), (1, 64),
-        lambda: {"text_input_ids": torch.tensor([[*range(100, 119), 151673]])}, change=_another_id, version="0.24.0",
+        lambda: {"text_input_ids": torch.tensor([[*range(100, 119), 151673]])},
+        change=another_id("text_input_ids"), version="0.24.0",
     ),
     "Qwen-Image": Tiny("QwenImage", QWEN, (1, 16, 1, 12, 10)),
-    "OmniGen2": Tiny("Omnigen2", OMNIGEN, SMALL, values=masked(torch.long), mixed=True),
-    "Boogu": Tiny("Boogu", BOOGU, SMALL, values=masked(torch.long), mixed=True, version="0.27.0"),
+    "OmniGen2": Tiny("Omnigen2", OMNIGEN, SMALL, values=masked(torch.long)),
+    "Boogu": Tiny("Boogu", BOOGU, SMALL, values=masked(torch.long), version="0.27.0"),
     "Cosmos 1": Tiny("CosmosT2V", COSMOS1, (1, 16, 1, 12, 10)),
     "Cosmos-Predict2": Tiny("CosmosT2IPredict2", COSMOS, (1, 16, 1, 12, 10), (20, 1024)),
     "Anima": Tiny(
         "Anima", COSMOS | {"image_model": "anima"}, (1, 16, 1, 12, 10), (20, 1024),
-        lambda: {"t5xxl_ids": torch.arange(20), "t5xxl_weights": torch.ones(20)}, mixed=True,
+        lambda: {"t5xxl_ids": torch.arange(20), "t5xxl_weights": torch.ones(20)}, 512,
+        change=another_id("t5xxl_ids"),
     ),
     "Wan": Tiny("WAN21_T2V", WAN, (1, 16, 1, 12, 10)),
-    "LTX-Video": Tiny("LTXV", LTXV, (1, 128, 1, 6, 5), values=masked()),
+    "LTX-Video": Tiny("LTXV", LTXV, (1, 128, 1, 6, 5), values=masked(torch.long)),
     "Mochi": Tiny(
         "GenmoMochi", MOCHI, (1, 12, 1, 12, 10),
-        values=lambda: {"attention_mask": (torch.arange(20) < 14).long()[None]}, mixed=True,
+        values=lambda: {"attention_mask": (torch.arange(20) < 14).long()[None]}, columns=14,
     ),
     "CogVideoX": Tiny("CogVideoX_T2V", COGVIDEO, (1, 16, 1, 12, 10)),
     "Hunyuan Image 2.1": Tiny(
-        "HunyuanImage21", HUNYUAN, (1, 64, 6, 5), mixed=True,
+        "HunyuanImage21", HUNYUAN, (1, 64, 6, 5), columns=20 + 7,
         values=lambda: {"conditioning_byt5small": random(1, 7, 1472)},
     ),
     "HunyuanVideo": Tiny(
         "HunyuanVideo",
         HUNYUAN | {"in_channels": 16, "patch_size": [1, 2, 2], "out_channels": 16, "vec_in_dim": 768,
                    "axes_dim": [8, 12, 12], "byt5": False, "guidance_embed": True},
-        (1, 16, 1, 12, 10), values=pooled(768), mixed=True,
+        (1, 16, 1, 12, 10), values=pooled(768),
     ),
     "HunyuanVideo 1.5": Tiny(
         "HunyuanVideo15",
         HUNYUAN | {"in_channels": 65, "patch_size": [1, 1, 1], "out_channels": 32, "axes_dim": [8, 12, 12],
                    "use_cond_type_embedding": True, "vision_in_dim": 1152, "meanflow_sum": True},
-        (1, 32, 1, 6, 5), mixed=True, column=7 + 3,
+        (1, 32, 1, 6, 5), columns=20 + 7, column=7 + 3,
         values=lambda: {"pooled_output": random(1, 768), "conditioning_byt5small": random(1, 7, 1472)},
     ),
-    "Kandinsky 5": Tiny("Kandinsky5Image", KANDINSKY, SMALL, values=pooled(24), mixed=True),
+    "Kandinsky 5": Tiny("Kandinsky5Image", KANDINSKY, SMALL, values=pooled(24)),
     "ERNIE-Image": Tiny("ErnieImage", ERNIE, TALL, version="0.20.1"),
-    "Krea 2": Tiny("Krea2", KREA2, SMALL, (20, 96), mixed=True, version="0.27.0"),
+    "Krea 2": Tiny("Krea2", KREA2, SMALL, (20, 96), version="0.27.0"),
     "Ideogram 4": Tiny("Ideogram4", IDEOGRAM, TALL, version="0.24.0"),
     "Lens": Tiny("Lens", LENS, TALL, (20, 128), version="0.24.0"),
     "MageFlow": Tiny("MageFlow", MAGEFLOW, TALL, version="0.30.0"),
@@ -309,6 +326,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
+@functools.lru_cache(2)
 def tiny(family: str, dtype=torch.float32, cast=None) -> comfy.model_patcher.ModelPatcher:
     """dtype: of the weights; cast: what they are computed in, when that is another."""
     case = FAMILIES[family]
@@ -342,12 +360,12 @@ def positive(family: str):
     return [[random(1, *case.text), case.values()]]
 
 
-def changed(family: str, amount: float = 1.0):
+def changed(family: str):
     """The same with its row 3 moved."""
     case, conditioning = FAMILIES[family], positive(family)
     if case.change:
-        return case.change(conditioning, amount)
-    conditioning[0][0][:, 3] += amount
+        return case.change(conditioning)
+    conditioning[0][0][:, 3] += 1.0
     return conditioning
 
 

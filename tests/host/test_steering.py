@@ -1,16 +1,20 @@
 """Steering inside the host's own samplers."""
 
+from types import SimpleNamespace
+
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import pytest
 import torch
-from learn_to_steer.nodes import host as pack
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
-from learn_to_steer.nodes.host_words import Words, mark
+from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.nodes.host.sampling import REFUSED, look, sigma_at, steer
+from learn_to_steer.nodes.host.words import Words
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteerModel
+from learn_to_steer.steering.attention import pooling
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
 
@@ -56,7 +60,7 @@ def steered(
     model, positive, negative, loss = scene
     settings = Steering(**{"end": 1.0, "refinements": 3, **settings})
     return plain(
-        (pack.steer(model, loss, settings, report or Report()), positive, negative, loss),
+        (steer(model, loss, settings, report or Report()), positive, negative, loss),
         sampler,
         steps,
         seed,
@@ -70,17 +74,17 @@ def steered(
 def probability(scene, samples) -> float:
     """How surely the classifier reads the wanted relation in finished latents, at half noise (mean of four looks)."""
     model, positive, _, loss = scene
-    words = pack.pooling(loss.words, 77)
+    words = pooling(loss.words)
     total = 0.0
     for seed in range(4):
         noise = comfy.sample.prepare_noise(samples, seed)
-        sigmas = torch.full((len(samples),), pack.sigma_at(model, 0.5))
-        maps = pack.look(model, positive, samples, noise, sigmas, words, loss.layout)
+        sigmas = torch.full((len(samples),), sigma_at(model, 0.5))
+        maps = look(model, positive, samples, noise, sigmas, words, loss.layout)
         total += (-loss(maps, 0.5)).exp().mean().item() / 4
     return total
 
 
-SAMPLERS = [name for name in comfy.samplers.KSampler.SAMPLERS if name not in pack.REFUSED]
+SAMPLERS = [name for name in comfy.samplers.KSampler.SAMPLERS if name not in REFUSED]
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
@@ -107,7 +111,7 @@ def test_every_sampler_is_steered(scene, sampler, masked):
         torch.testing.assert_close(after[..., 0, :], latent[..., 0, :], rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize("sampler", pack.REFUSED)
+@pytest.mark.parametrize("sampler", REFUSED)
 def test_a_sampler_that_cannot_be_steered_is_named(scene, sampler):
     with pytest.raises(ValueError, match=f'The sampler "{sampler}" chooses its own steps'):
         steered(scene, sampler)
@@ -249,7 +253,7 @@ def test_a_classifier_for_another_family_is_refused_with_a_sentence(scene):
     from families import tiny
     from learn_to_steer.nodes.attention_capture import Capture
 
-    capture = Capture(Words(PROMPT, (), (), (), ()), pack.map_layout(tiny("SD15")))
+    capture = Capture(Words(PROMPT, (), (), (), ()), map_layout(tiny("SD15")))
     with pytest.raises(ValueError, match="maps of EmojiWorld.*gives SD15"):
         L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
 
@@ -271,48 +275,18 @@ def test_the_first_step_after_the_last_is_refused_before_any_sampling(scene):
         SteerModel.execute(model, loss, 1.0, 0.6, 0.4, 3, 0.9, "together")
 
 
-def test_a_model_that_is_no_unet_is_named(demo):
-    from types import SimpleNamespace
-
-    flux = SimpleNamespace(
-        model=SimpleNamespace(model_config=SimpleNamespace(), diffusion_model=torch.nn.Identity())
-    )
-    with pytest.raises(ValueError, match="reads UNet models so far"):
-        pack.map_layout(flux)
-
-
-@pytest.mark.parametrize("family", ["SD15", "SD20", "SDXL"])
-def test_a_tiny_model_of_every_family_is_steered(family):
-    """Random weights know no pictures; but the gradient must lower the loss, under the host's own sampler."""
-    from families import positive as text
-    from families import tiny
-    from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
-    from learn_to_steer.steering.relations import parse
-
-    torch.manual_seed(1)
-    model, cond = tiny(family), text(family)
-    classifier = RelationClassifier(ClassifierConfig(pack.map_layout(model))).train(False)
-    with torch.no_grad():
-        classifier.logits[-1].weight.mul_(20)
-    prompt = "a dog above a cat"
-    loss = ClassifierLoss(classifier, prompt, parse(prompt).relations, ((2,), (5,)), ((0, 1),))
-    report = Report()
-    patched = pack.steer(
-        model, loss, Steering(end=1.0, strength=3.0, refinements=5, target=0.99), report
-    )
-    latent = torch.zeros(1, 4, 16, 16)
-    comfy.sample.sample(
-        patched,
-        comfy.sample.prepare_noise(latent, 1),
-        3,
-        2.0,
-        "euler",
-        "normal",
-        mark(cond, prompt),
-        cond,
-        latent,
-        seed=1,
-        disable_pbar=True,
-    )
-    assert report.gradient_steps > 0
-    assert report.looks[0].after.item() > report.looks[0].before.item()
+@pytest.mark.parametrize(
+    ("name", "module", "advice"),
+    [
+        ("Identity", "torch.nn", "none of the families"),
+        ("TrTUnet", "tensorrt_loader", "A TensorRT engine has no gradient. Bypass TensorRT Loader"),
+        ("ComfyFluxWrapper", "nunchaku.wrappers", "Nunchaku's kernels have no gradient"),
+    ],
+)
+def test_a_model_that_has_no_gradient_is_refused_before_any_sampling(scene, name, module, advice):
+    cls = type(name, (torch.nn.Module,), {"__module__": module})
+    model = scene[0].clone()
+    model.model = SimpleNamespace(diffusion_model=cls(), model_config=SimpleNamespace())
+    for act in (lambda: map_layout(model), lambda: steer(model, scene[3], Steering())):
+        with pytest.raises(ValueError, match=f"The attention of {name} cannot be read.*{advice}"):
+            act()

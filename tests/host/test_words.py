@@ -11,8 +11,8 @@ import comfy.ops
 import encoders
 import pytest
 import torch
-from learn_to_steer.nodes import host_words
-from learn_to_steer.nodes.host_words import find_rows
+from learn_to_steer.nodes.host import words as host_words
+from learn_to_steer.nodes.host.words import find_rows
 from learn_to_steer.steering.tokens import phrase_positions, variants
 from safetensors.torch import save_file
 

@@ -1,0 +1,28 @@
+"""What a test needs to stand where a sampler stands: model loaded, conditioning processed."""
+
+import comfy.samplers
+import torch
+
+
+class _With(comfy.samplers.Sampler):
+    def __init__(self, function):
+        self.function = function
+
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image, *rest, **options
+    ):
+        cond = model_wrap.conds["positive"][0]
+        self.result = self.function(model_wrap.inner_model, cond, extra_args["model_options"])
+        return latent_image
+
+
+def inside(model, cond, latent, function):
+    """function(the host's BaseModel, the processed positive entry, model_options), where the host would sample."""
+    guider, sampler = comfy.samplers.CFGGuider(model), _With(function)
+    guider.set_conds(cond, cond)
+    guider.sample(latent, torch.zeros_like(latent), sampler, torch.tensor([0.5]), disable_pbar=True)
+    return sampler.result
+
+
+def middle_sigma(inner) -> torch.Tensor:
+    return torch.tensor([min(float(inner.model_sampling.sigma_max), 20.0) / 2])

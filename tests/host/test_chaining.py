@@ -1,0 +1,236 @@
+"""Steering beside the host's own nodes and another pack's attention override, whichever comes first."""
+
+import copy
+import functools
+
+import comfy.cldm.cldm
+import comfy.controlnet
+import comfy.ops
+import comfy.sample
+import comfy.sd
+import pytest
+import torch
+from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
+from comfy_extras.nodes_nag import NAGuidance
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
+from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
+from families import CPU, changed, latent, positive, random, tiny
+from learn_to_steer.nodes.host import sampling
+from learn_to_steer.nodes.host.capture import capture, map_layout
+from learn_to_steer.nodes.host.words import mark
+from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
+from learn_to_steer.steering.guidance import Report, Steering
+from learn_to_steer.steering.loss import ClassifierLoss
+from learn_to_steer.steering.relations import parse
+
+from nodes import ControlNetApplyAdvanced
+
+PROMPT = "a dog above a cat"
+
+# --- The other nodes: (model, positive, negative) -> the same, changed ------------------------------------------------
+
+
+def patch(node, *values):
+    """A node that patches the MODEL."""
+    return lambda model, *conds: (node.execute(model, *values).result[0], *conds)
+
+
+def lora(load):
+    """Of rank 2 on the attention's first weights, named as in most LoRA files."""
+
+    def node(model, *conds):
+        file = {}
+        for seed, (key, weight) in enumerate(model.model_state_dict().items()):
+            if key.endswith((".to_q.weight", ".qkv.weight")):
+                name = key.removeprefix("diffusion_model.").removesuffix(".weight")
+                name = f"lora_unet_{name.replace('.', '_')}"
+                file[f"{name}.lora_up.weight"] = random(weight.shape[0], 2, seed=seed)
+                file[f"{name}.lora_down.weight"] = 0.2 * random(2, weight.shape[1], seed=seed)
+                file[f"{name}.alpha"] = torch.tensor(2.0)
+        return load(model, None, file, 1.0, 0.0)[0], *conds
+
+    return node
+
+
+def controlnet(seed=1):
+    def node(model, positive, negative):
+        config = dict(model.model.model_config.unet_config, hint_channels=3, device=CPU)
+        del config["out_channels"]
+        net = comfy.cldm.cldm.ControlNet(**config, operations=comfy.ops.disable_weight_init)
+        for name, p in net.named_parameters():
+            if p.ndim > 1:
+                p.copy_(random(*p.shape, seed=seed) * p[0].numel() ** -0.5)
+            else:
+                p.fill_("weight" in name)
+        control = comfy.controlnet.ControlNet(net.train(False), load_device=CPU)
+        picture = random(1, 128, 128, 3, seed=seed).sigmoid()
+        apply = ControlNetApplyAdvanced().apply_controlnet
+        return model, *apply(positive, negative, control, picture, 1.0, 0.0, 1.0)
+
+    return node
+
+
+def two_controlnets(*scene):
+    return controlnet(2)(*controlnet(1)(*scene))
+
+
+# Each with the families that it is for. These leave the positive's own pass as it is, and act elsewhere:
+UNETS, TRANSFORMERS = ("SD15", "SDXL"), ("SD3.5 medium", "Flux")
+ELSEWHERE = {
+    "PerturbedAttentionGuidance": (UNETS, patch(PerturbedAttentionGuidance, 3.0)),
+    "SelfAttentionGuidance": (UNETS, patch(SelfAttentionGuidance, 0.5, 2.0)),
+    "NAGuidance": (("SD15", "Flux"), patch(NAGuidance, 5.0, 0.5, 1.5)),
+    "SkipLayerGuidanceDiT": (TRANSFORMERS, patch(SkipLayerGuidanceDiT, 3.0, 0.0, 1.0, "0", "1")),
+    "SkipLayerGuidanceDiTSimple": (TRANSFORMERS, patch(SkipLayerGuidanceDiTSimple, 0.0, 1.0, "0", "1")),
+    "SkipLayerGuidanceSD3": (("SD3.5 medium",), patch(SkipLayerGuidanceSD3, "1", 3.0, 0.0, 1.0)),
+}  # fmt: skip
+# These change it:
+WITHIN = {
+    "FreeU": (UNETS, patch(FreeU, 1.1, 1.2, 0.9, 0.2)),
+    "FreeU_V2": (UNETS, patch(FreeU_V2, 1.3, 1.4, 0.9, 0.2)),
+    "LoraLoader": (UNETS + TRANSFORMERS, lora(comfy.sd.load_lora_for_models)),
+    "LoraLoaderBypass": (("SD15", "Flux"), lora(comfy.sd.load_bypass_lora_for_models)),
+    "ControlNet": (UNETS, controlnet()),
+    "two ControlNets": (("SD15",), two_controlnets),
+}
+NODES = ELSEWHERE | WITHIN
+CASES = [(name, family) for name, (families, _) in NODES.items() for family in families]
+each_node = pytest.mark.parametrize(("node", "family"), CASES)
+either_order = pytest.mark.parametrize("order", ["before", "after"])
+
+
+# --- A picture, with the node and the override before or after Steer Model --------------------------------------------
+
+
+class Override:
+    """Another pack's attention override: notes what it is asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __call__(self, function, q, *args, **kwargs):
+        self.calls.append((q.shape, tuple(kwargs["transformer_options"]["cond_or_uncond"])))
+        return function(q, *args, **kwargs)
+
+    def install(self, model, *conds):
+        model = model.clone()
+        model.model_options["transformer_options"]["optimized_attention_override"] = self
+        return model, *conds
+
+
+def loss_of(model):
+    """A classifier of random weights."""
+    torch.manual_seed(1)
+    classifier = RelationClassifier(ClassifierConfig(map_layout(model))).train(False)
+    classifier.logits[-1].weight.mul_(20)
+    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).relations, ((2,), (5,)), ((0, 1),))
+
+
+def picture(family, node=None, order=None, **settings):
+    """Four steps of a tiny model. order: of the node and the steering; without one it is not steered.
+
+    Returns the samples, the override's calls, and the report.
+    """
+    model, override, report = tiny(family), Override(), Report()
+    loss = loss_of(model)
+
+    def steer(model, *conds):
+        return sampling.steer(model, loss, Steering(**settings), report), *conds
+
+    others = [override.install] + ([NODES[node][1]] if node else [])
+    chains = {None: others, "before": [*others, steer], "after": [steer, *others]}
+    scene = model, mark(positive(family), PROMPT), changed(family)
+    for part in chains[order]:
+        scene = part(*scene)
+    model, *conds = scene
+    options, noise = copy.deepcopy(model.model_options), latent(family)
+    samples = comfy.sample.sample(
+        model, noise, 4, 4.0, "euler", "normal", *conds, torch.zeros_like(noise), seed=3, disable_pbar=True
+    )  # fmt: skip
+    assert samples.isfinite().all() and not report.failed
+    assert model.model_options == options
+    assert options["transformer_options"]["optimized_attention_override"] is override
+    return samples, override.calls, report
+
+
+@functools.cache
+def unsteered(family, node=None):
+    return picture(family, node)[:2]
+
+
+@either_order
+@each_node
+def test_looks_leave_no_trace_in_the_unguided_passes(node, family, order):
+    plain, _ = unsteered(family)
+    alone, calls = unsteered(family, node)
+    assert calls and not torch.equal(alone, plain)
+    # Every relation is "satisfied" at once: looks are taken, and nothing is moved.
+    looked, calls_beside, report = picture(family, node, order, end=1.0, target=1e-9)
+    assert [look.step for look in report.looks] == [0, 2] and report.gradient_steps == 0
+    assert torch.equal(looked, alone)
+    assert calls_beside == calls
+
+
+@each_node
+def test_steering_moves_the_picture_and_takes_no_call_from_the_override(node, family):
+    alone, calls = unsteered(family, node)
+    steered, calls_beside, report = picture(family, node, "before", end=0.25, target=0.9999)
+    (look,) = report.looks
+    assert report.gradient_steps == 1 and look.after.item() > look.before.item()
+    assert not torch.equal(steered, alone)
+    assert calls_beside == calls
+
+
+# --- The guided passes ------------------------------------------------------------------------------------------------
+
+
+class Checked:
+    """In place of `capture` in a steered run: gives the same, and compares its gradient with finite differences."""
+
+    def __init__(self):
+        self.maps, self.ratios = [], []
+
+    def __call__(self, inner, cond, x, *args):
+        def value(latent):
+            maps = capture(inner, cond, latent, *args)
+            return (maps.double() * random(*maps.shape, seed=7).double()).sum()
+
+        leaf = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(value(leaf), leaf)
+        with torch.no_grad():
+            step = gradient * (1e-3 * x.norm() / gradient.norm())
+            difference = (value(x + step) - value(x - step)) / 2
+        self.ratios.append((difference / (gradient.double() * step.double()).sum()).item())
+        self.maps.append(capture(inner, cond, x, *args))
+        return self.maps[-1]
+
+
+@functools.cache
+def checked(family, node, order, save_memory=False):
+    """The checks of a steered run's two looks."""
+    checks = Checked()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sampling, "capture", checks)
+        _, _, report = picture(family, node, order, end=1.0, target=1e-9, save_memory=save_memory)
+    assert len(report.looks) == len(checks.ratios) == 2
+    return checks
+
+
+@pytest.mark.parametrize(("order", "save_memory"), [("before", False), ("after", True)])
+@each_node
+def test_the_gradient_equals_finite_differences(node, family, order, save_memory):
+    ratios = checked(family, node, order, save_memory).ratios
+    assert ratios == pytest.approx([1.0, 1.0], abs=0.01)
+
+
+@each_node
+def test_maps_show_what_the_node_changes(node, family):
+    # The first look: the latent is the same noise with and without the node.
+    maps, plain = (checked(family, name, "before").maps[0] for name in (node, None))
+    same = torch.allclose(maps, plain, rtol=1e-3, atol=1e-4)
+    assert same == (node in ELSEWHERE)

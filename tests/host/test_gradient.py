@@ -1,0 +1,178 @@
+"""Gradients with weights in every form that the host has them in: cast, quantised, patched, streamed."""
+
+import contextlib
+import itertools
+
+import comfy.ops
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, latent, positive, random, tiny
+from inside import inside, middle_sigma
+from learn_to_steer.nodes.host.capture import capture, map_layout
+from learn_to_steer.nodes.host.gradient import differentiable, recomputed
+from learn_to_steer.steering.attention import pooling
+
+# One of each kind of trouble: convolutions, in-place residuals, rotary kernels, gated feed-forwards, cross-attention.
+SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
+
+
+def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext):
+    """The gradient of a scalar of all maps with respect to the latent, and its ratio to finite differences."""
+    x, layout = latent(family), map_layout(model, "all", resolution=8)
+    words = pooling([(FAMILIES[family].column,)])
+    target = random(1, 1, layout.channels, 8, 8, seed=9)
+
+    def measure(inner, entry, options):
+        sigma = middle_sigma(inner)
+
+        def value(x):
+            return (
+                (
+                    capture(inner, entry, x, sigma, options, words, layout, save_memory)
+                    * target.clone()
+                )
+                .double()
+                .sum()
+            )
+
+        with around(), differentiable(inner.diffusion_model):
+            leaf = x.clone().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(value(leaf), leaf)
+        step = 2e-3 / gradient.norm()
+        difference = value(x + step * gradient) - value(x - step * gradient)
+        return gradient, (difference / (2 * step) / gradient.square().sum()).item()
+
+    return inside(model, positive(family), x, measure)
+
+
+@contextlib.contextmanager
+def streamed_weights():
+    """Weights are cast into four stretches of memory in turn, by new tensors, as when they stream through VRAM.
+
+    Nothing tells autograd that what it saved was overwritten: a gradient that kept a weight is silently wrong.
+    """
+    memories = itertools.cycle(np.zeros((4, 1 << 20), np.float32))
+    fetch = comfy.ops.cast_bias_weight
+
+    def streamed(module, *args, **kwargs):
+        weight, bias, *rest = fetch(module, *args, **kwargs)
+        memory, moved, at = next(memories), [], 0
+        memory[:] = np.nan
+        for tensor in (weight, bias):
+            if tensor is not None:
+                view = torch.from_numpy(memory[at : at + tensor.numel()]).view(tensor.shape)
+                view.copy_(tensor)
+                at, tensor = at + tensor.numel(), view
+            moved.append(tensor)
+        return (*moved, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.ops, "cast_bias_weight", streamed)
+        yield
+
+
+@pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
+@pytest.mark.parametrize("family", SOME)
+def test_streamed_weights_give_the_exact_gradient(family, save_memory):
+    """cast: the host fetches each weight for each use only when it casts or streams; bfloat16 makes it do so."""
+    model = tiny(family, torch.bfloat16, torch.float32)
+    expected, _ = gradient_of(family, model)
+    streamed, _ = gradient_of(family, model, save_memory, streamed_weights)
+    torch.testing.assert_close(streamed, expected)
+
+
+def test_the_emulation_of_streamed_weights_bites():
+    """A plain autograd pass through the same memory is wrong."""
+    linear = [
+        comfy.ops.manual_cast.Linear(8, 8, bias=False, dtype=torch.bfloat16) for _ in range(6)
+    ]
+    with torch.inference_mode(False), torch.enable_grad():
+        for i, layer in enumerate(linear):
+            weight = random(8, 8, seed=i).bfloat16()
+            layer.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+        def gradient():
+            x = random(3, 8, seed=7).requires_grad_(True)
+            y = x
+            for layer in linear:
+                y = layer(y).tanh()
+            return torch.autograd.grad(y.sum(), x)[0]
+
+        expected = gradient()
+        with streamed_weights():
+            wrong = gradient()
+            with differentiable(*linear):
+                right = gradient()
+    torch.testing.assert_close(right, expected)
+    assert not torch.allclose(wrong, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("family", SOME)
+def test_weights_in_few_bits_give_the_exact_gradient(family, dtype):
+    """Stored in few bits, computed in float32, as the host does with fp8 checkpoints and on cards without bf16."""
+    _, ratio = gradient_of(family, tiny(family, dtype, torch.float32))
+    assert ratio == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("family", SOME)
+def test_bfloat16_all_through_points_the_same_way(family):
+    exact, _ = gradient_of(family, tiny(family, torch.bfloat16, torch.float32))
+    coarse, _ = gradient_of(family, tiny(family, torch.bfloat16))
+    assert torch.cosine_similarity(exact.flatten(), coarse.flatten(), 0) > 0.9
+
+
+def test_no_weight_is_kept_for_the_backward_pass():
+    """Nor is there a graph node of a linear layer or convolution that could keep one."""
+    family = "SD15"
+    model = tiny(family, torch.float8_e4m3fn, torch.float32)
+    x, layout = latent(family), map_layout(model, "all", resolution=8)
+    shapes = {p.shape for p in model.model.diffusion_model.parameters() if p.ndim > 1}
+    shapes |= {p.mT.shape for p in model.model.diffusion_model.parameters() if p.ndim == 2}
+
+    def measure(inner, entry, options):
+        with differentiable(inner.diffusion_model):
+            leaf = x.clone().requires_grad_(True)
+            words = pooling([(3,)])
+            maps = capture(inner, entry, leaf, middle_sigma(inner), options, words, layout)
+            kept, seen, nodes = [], set(), [maps.grad_fn]
+            while nodes:
+                node = nodes.pop()
+                if node is None or node in seen:
+                    continue
+                seen.add(node)
+                kept += [getattr(node, a) for a in dir(node) if a.startswith("_saved_")]
+                nodes += [parent for parent, _ in node.next_functions]
+            return len(seen), [
+                t.shape for t in kept if isinstance(t, torch.Tensor) and t.shape in shapes
+            ]
+
+    nodes, kept = inside(model, positive(family), x, measure)
+    assert nodes > 100
+    assert kept == []
+
+
+def test_recomputed_keeps_what_goes_in_and_nothing_else():
+    weight = random(4, 4)
+    calls = []
+
+    def block(x, options, shift=None):
+        calls.append(options)
+        x += shift  # in place, as Flux adds to its residual stream
+        return {"x": (x @ weight).tanh(), "size": 4, "untouched": options["t"]}
+
+    with torch.inference_mode(False), torch.enable_grad():
+        weight, t = weight.clone(), torch.ones(1)
+        x, shift = random(3, 4).requires_grad_(True), random(3, 4, seed=2)
+        middle = x * 1.0
+        result = recomputed(block)(middle, {"t": t}, shift=shift)
+        assert (result["size"], torch.equal(result["untouched"], t)) == (4, True)
+        assert torch.equal(middle, x)
+        (gradient,) = torch.autograd.grad(result["x"].square().sum(), x)
+        direct = x.detach().requires_grad_(True)
+        (expected,) = torch.autograd.grad(
+            (((direct + shift) @ weight).tanh()).square().sum(), direct
+        )
+    assert len(calls) == 2
+    torch.testing.assert_close(gradient, expected)
