@@ -5,7 +5,10 @@ again, adds in place, and calls kernels without a gradient. `differentiable` mak
 puts everything back.
 """
 
+import collections
 import contextlib
+import functools
+import weakref
 
 import comfy.model_management
 import comfy.ops
@@ -14,6 +17,7 @@ import torch
 from comfy_kitchen.backends.eager import rope as eager_rope
 from torch import Tensor, nn
 from torch.utils import _pytree as tree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @contextlib.contextmanager
@@ -28,8 +32,7 @@ def differentiable(*modules: nn.Module):
         _ordinary_weights(modules),
         _constant_weights(modules),
         _kernels_with_gradient(),
-        # Flux and its kin add to the residual stream in place, over what the backward pass needs; ControlNets too.
-        torch.autograd.graph.allow_mutation_on_saved_tensors(),
+        _saved_before_writing(),
     ):
         yield
 
@@ -160,7 +163,7 @@ def _linear_backward(module, gradient, weight, shape):
 
 def _convolution_backward(module, gradient, weight, shape):
     return torch.ops.aten.convolution_backward(
-        gradient, gradient.new_empty(1).expand(shape), weight, None, module.stride, module.padding, module.dilation,
+        gradient, gradient.new_zeros(1).expand(shape), weight, None, module.stride, module.padding, module.dilation,
         False, [0] * (gradient.ndim - 2), module.groups, [True, False, False],
     )[0]  # fmt: skip
 
@@ -204,7 +207,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        with torch.enable_grad():
+        with torch.enable_grad(), _saved_before_writing():
             inputs = [value.detach().requires_grad_() for value in ctx.saved_tensors]
             outputs = ctx.run(*inputs)
         pairs = zip(outputs, gradients, strict=True)
@@ -213,6 +216,69 @@ class _Recomputed(torch.autograd.Function):
             return None, *(None for _ in inputs)
         outputs, gradients = zip(*wanted, strict=True)
         return None, *torch.autograd.grad(outputs, inputs, gradients, allow_unused=True)
+
+
+# --- What the backward pass needs, and what is written over it --------------------------------------------------------
+
+
+class _Saved:
+    """A tensor that autograd saved: the very one, until something writes to its memory; from then on a copy."""
+
+    __slots__ = ("__weakref__", "tensor")
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor.detach()
+
+
+class _CopyBeforeWriting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.saved = collections.defaultdict(
+            weakref.WeakSet
+        )  # by storage, which lives as long as they do
+
+    def save(self, tensor: Tensor) -> _Saved:
+        saved = _Saved(tensor)
+        self.saved[tensor.untyped_storage()._cdata].add(saved)
+        return saved
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        for index, name in _written(function):
+            values = args[index] if index < len(args) else kwargs.get(name)
+            for value in values if isinstance(values, list | tuple) else (values,):
+                if isinstance(value, Tensor):
+                    self._copy(value.untyped_storage()._cdata)
+        return function(*args, **kwargs)
+
+    def _copy(self, storage: int) -> None:
+        copies = {}
+        for saved in self.saved.pop(storage, ()):
+            t = saved.tensor
+            look = (t.dtype, t.storage_offset(), t.shape, t.stride())
+            if look not in copies:
+                copies[look] = t.clone()
+            saved.tensor = copies[look]
+
+
+@functools.cache
+def _written(operator) -> tuple[tuple[int, str], ...]:
+    """The arguments that an operator writes to: place and name."""
+    arguments = enumerate(operator._schema.arguments)
+    return tuple((i, a.name) for i, a in arguments if a.alias_info and a.alias_info.is_write)
+
+
+@contextlib.contextmanager
+def _saved_before_writing():
+    """Autograd in spite of writing in place: Flux and its kin add to their residual stream so, and ControlNets' hosts.
+
+    As torch.autograd.graph.allow_mutation_on_saved_tensors, but that one (torch 2.11) knows a saved tensor by its
+    address, and gives an old tensor's copy to a new one that happens to lie where the old one lay: a wrong gradient,
+    now and then, without an error.
+    """
+    mode = _CopyBeforeWriting()
+    with torch.autograd.graph.saved_tensors_hooks(mode.save, lambda saved: saved.tensor), mode:
+        yield
 
 
 # --- Kernels without a gradient ---------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from .words import encoded_from
 
 log = logging.getLogger(__name__)
 KEY = "learn_to_steer"
+# What a guided pass keeps for its way back, in units of what the host reckons for a plain step (bench/cost.json).
+MEMORY = 4
 
 
 def signal_and_noise(model, sigma: float) -> tuple[float, float]:
@@ -304,7 +306,13 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
             log.info("Learn-to-Steer:\n%s", run.text())
         return samples
 
+    def prepare_sampling(executor, model, noise_shape, *args, **kwargs):
+        # The host makes room for what it thinks a plain step needs, which grows with the batch: ask for a larger one.
+        batch = max(1, round(noise_shape[0] * (1 if steering.save_memory else MEMORY)))
+        return executor(model, [batch, *noise_shape[1:]], *args, **kwargs)
+
     steered_model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, outer_sample)
+    steered_model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
     return steered_model
 
 

@@ -153,6 +153,28 @@ def test_no_weight_is_kept_for_the_backward_pass():
     assert kept == []
 
 
+def test_a_saved_tensor_is_not_mistaken_for_one_that_lay_where_it_lies():
+    """As it is by torch's own allow_mutation_on_saved_tensors, in most runs of just this."""
+
+    def value(x):
+        total = 0
+        for turn in range(60):
+            h = x * (turn + 1.0)
+            total = total + h.sin().sum()  # saves h
+            h += 1  # writes over it
+            del h
+            k = x * 2.0  # often lies where h lay
+            total = total + k.sin().sum()  # saves k
+            del k
+        return total
+
+    with differentiable():
+        x = random(400, 40).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(value(x), x)
+        exact = sum((t + 1) * ((t + 1.0) * x).cos() + 2 * (2 * x).cos() for t in range(60))
+    torch.testing.assert_close(gradient, exact.detach(), rtol=1e-4, atol=1e-3)
+
+
 def test_recomputed_keeps_what_goes_in_and_nothing_else():
     weight = random(4, 4)
     calls = []
