@@ -171,6 +171,9 @@ def _convolution_backward(module, gradient, weight, shape):
 # --- Parts that are computed again in the backward pass ---------------------------------------------------------------
 
 
+_TENSOR = object()  # the place of a tensor
+
+
 def recomputed(function):
     """The function, differentiable, keeping only what goes in: its inside is computed once more on the way back.
 
@@ -178,21 +181,25 @@ def recomputed(function):
     """
 
     def call(*args, **kwargs):
-        given, shape = tree.tree_flatten((args, kwargs))
+        given, given_shape = tree.tree_flatten((args, kwargs))
         moving = [i for i, v in enumerate(given) if isinstance(v, Tensor) and v.requires_grad]
-        result = {}
+        fixed = [None if i in moving else v for i, v in enumerate(given)]
+        others, shape = [], None  # what the function gives besides tensors
 
         def run(*inputs):
-            values = [v.clone() if isinstance(v, Tensor) else v for v in given]
+            nonlocal others, shape
+            values = list(fixed)
             for i, value in zip(moving, inputs, strict=True):
-                values[i] = value.clone()
-            args, kwargs = tree.tree_unflatten(values, shape)
-            result["values"], result["shape"] = tree.tree_flatten(function(*args, **kwargs))
-            return tuple(v for v in result["values"] if isinstance(v, Tensor))
+                values[i] = value
+            values = [v.clone() if isinstance(v, Tensor) else v for v in values]
+            args, kwargs = tree.tree_unflatten(values, given_shape)
+            outputs, shape = tree.tree_flatten(function(*args, **kwargs))
+            others = [_TENSOR if isinstance(v, Tensor) else v for v in outputs]
+            return tuple(v for v in outputs if isinstance(v, Tensor))
 
-        outputs = iter(_Recomputed.apply(run, *(given[i] for i in moving)))
-        values = [next(outputs) if isinstance(v, Tensor) else v for v in result["values"]]
-        return tree.tree_unflatten(values, result["shape"])
+        tensors = iter(_Recomputed.apply(run, *(given[i] for i in moving)))
+        outputs = [next(tensors) if v is _TENSOR else v for v in others]
+        return tree.tree_unflatten(outputs, shape)
 
     return call
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
-from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.nodes.host import sampling
+from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.sampling import REFUSED, look, sigma_at, steer
 from learn_to_steer.nodes.host.words import Words
 from learn_to_steer.nodes.relation_parse import RelationParse
@@ -290,3 +291,47 @@ def test_a_model_that_has_no_gradient_is_refused_before_any_sampling(scene, name
     for act in (lambda: map_layout(model), lambda: steer(model, scene[3], Steering())):
         with pytest.raises(ValueError, match=f"The attention of {name} cannot be read.*{advice}"):
             act()
+
+
+def test_when_memory_runs_out_blocks_are_computed_again(scene, monkeypatch):
+    asked = []
+
+    def short_of_memory(*args):
+        asked.append(args[-1])
+        if not args[-1]:
+            raise torch.OutOfMemoryError("out of memory")
+        return capture(*args)
+
+    monkeypatch.setattr(sampling, "capture", short_of_memory)
+    report = Report()
+    after = steered(scene, report=report)
+    assert asked[:2] == [False, True] and all(asked[1:])
+    assert report.gradient_steps > 0 and not report.failed
+    monkeypatch.undo()
+    torch.testing.assert_close(after, steered(scene), rtol=1e-3, atol=1e-3)
+
+
+def test_when_there_is_not_memory_enough_the_picture_is_finished_with_advice(scene, monkeypatch):
+    def short_of_memory(*args):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(sampling, "capture", short_of_memory)
+    report = Report()
+    assert torch.equal(steered(scene, report=report), plain(scene))
+    assert report.failed
+    assert "not enough memory. Choose fewer layers in Attention Capture" in report.text()
+
+
+def test_the_host_is_asked_for_the_memory_of_the_way_back(scene, monkeypatch):
+    asked, load = [], comfy.model_management.load_models_gpu
+
+    def loading(models, memory_required=0, **kwargs):
+        asked.append(memory_required)
+        return load(models, memory_required=memory_required, **kwargs)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", loading)
+    plain(scene, steps=1)
+    steered(scene, steps=1)
+    steered(scene, steps=1, save_memory=True)
+    assert asked[1] == pytest.approx(sampling.MEMORY * asked[0], rel=0.2)
+    assert asked[2] == asked[0]
