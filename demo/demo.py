@@ -95,15 +95,18 @@ def main() -> None:
     print("Starting ComfyUI ...", flush=True)
     with serving() as server:
         graph = to_api(json.loads(WORKFLOW.read_text()), server.object_info())
-        words, seed = node_id(graph, "L2S_RelationParse"), node_id(graph, "SeedNode")
+        words = node_id(graph, "L2S_RelationParse")
+        samplers = [node["inputs"] for node in graph.values() if "seed" in node["inputs"]]
         understood = node_id(graph, "PreviewAny", source=[words, 2])
-        first = graph[seed]["inputs"]["seed"]
-        graph[seed]["inputs"]["seed"] = first + len(PROMPTS) + 1
+        first = samplers[0]["seed"]
+        for sampler in samplers:
+            sampler["seed"] = first + len(PROMPTS) + 1
         server.run(graph)  # the first run of everything is slow: it is not timed
         print("Both halves of the workflow are run and timed on their own.", flush=True)
         for number, text in enumerate([graph[words]["inputs"]["text"], *PROMPTS]):
             graph[words]["inputs"]["text"] = text
-            graph[seed]["inputs"]["seed"] = first + number
+            for sampler in samplers:
+                sampler["seed"] = first + number
             server.run(graph, [understood])  # what both halves share: the prompt's encoding
             (asked,) = parse(text).relations
             row = {"prompt": text}

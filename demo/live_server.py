@@ -115,10 +115,11 @@ def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[
     command += ["--database-url", f"sqlite:///{base / 'comfyui.db'}"]
     command += options if torch.cuda.is_available() else ["--cpu", *options]
     log = base / "server.log"
+    # Threads that wait asleep: on a busy machine the usual spinning makes minutes of a second.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
@@ -155,7 +156,8 @@ def _wait(server: Server) -> None:
 # --- Workflows ------------------------------------------------------------------------------------------------------
 
 CONTROL = "control after generate"  # the value that follows a seed's; it belongs to no input
-NOT_RUN = ("Note", "MarkdownNote")
+PRIMITIVE = "PrimitiveNode"  # whatever its mode, its value stands in the widgets linked to it
+NOT_RUN = ("Note", "MarkdownNote", PRIMITIVE)
 MUTED, BYPASSED = 2, 4
 
 
@@ -196,6 +198,7 @@ def to_api(workflow: dict, object_info: dict) -> dict:
         if node["mode"] not in (MUTED, BYPASSED) and node["type"] not in NOT_RUN
     ]
     running = {node["id"] for node in nodes}
+    held = {n["id"]: n["widgets_values"][0] for n in workflow["nodes"] if n["type"] == PRIMITIVE}
     links = {link[0]: link for link in workflow["links"]}
     graph = {}
     for node in nodes:
@@ -205,9 +208,13 @@ def to_api(workflow: dict, object_info: dict) -> dict:
         values = dict(zip(names, node.get("widgets_values") or [], strict=False))
         values.pop(CONTROL, None)
         for slot in node["inputs"]:
-            if slot["link"] is not None and links[slot["link"]][1] in running:
-                _, origin, output, *_ = links[slot["link"]]
+            if slot["link"] is None:
+                continue
+            _, origin, output, *_ = links[slot["link"]]
+            if origin in running:
                 values[slot["name"]] = [str(origin), output]
+            elif origin in held:
+                values[slot["name"]] = held[origin]
         graph[str(node["id"])] = {"class_type": node["type"], "inputs": values}
     return graph
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from live_server import (
     CONTROL,
+    PRIMITIVE,
     ROOT,
     Server,
     choices,
@@ -38,6 +39,11 @@ BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
 WIDTH, GAP, TITLE = 320, 40, 30  # px in the editor
 PICTURE, TEXT = 330, 150  # px, heights of a saved picture and of a text
 THUMBNAIL = 512  # px
+# The editor's own node takes on the widget that it is linked to. object_info would say of it, linked to a seed:
+SEED = {
+    "input": {"required": {"seed": ["INT", {"default": 0, "control_after_generate": True}]}},
+    "output": ["INT"], "output_name": ["INT"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def prompt(text: str, seed: int | None) -> Group:
     }
     right = {
         "empty": node("EmptyLatentImage", width=128, height=128),
-        **({} if seed is None else {"seed": node("SeedNode", seed=seed)}),
+        **({} if seed is None else {"seed": node(PRIMITIVE, "Seed", seed=seed)}),
         "understood": node("PreviewAny", "What was understood", source=("words", 2)),
     }
     return Group("1 The prompt", BLUE, [left, right])
@@ -260,6 +266,7 @@ def default(spec: list):
 
 def build(workflow: Workflow, object_info: dict) -> dict:
     """The workflow as the editor saves it."""
+    object_info = {**object_info, PRIMITIVE: SEED}
     everything = {
         name: entry
         for stack in workflow.groups
@@ -295,8 +302,10 @@ def build(workflow: Workflow, object_info: dict) -> dict:
         values = []
         for key in widgets(info):
             value = "fixed" if key == CONTROL else entry.inputs.get(key)
-            linked = isinstance(value, tuple)
-            values.append(default(specs[key]) if linked or value is None else value)
+            if isinstance(value, tuple):
+                origin = everything[value[0]]  # the editor copies what its own node holds
+                value = origin.inputs[key] if origin.kind == PRIMITIVE else None
+            values.append(default(specs[key]) if value is None else value)
         pack = "learn-to-steer" if entry.kind.startswith("L2S_") else "comfy-core"
         nodes[name] = {
             "id": ids[name], "type": entry.kind, "pos": None, "size": [WIDTH, height(entry, info)], "flags": {},
@@ -310,6 +319,10 @@ def build(workflow: Workflow, object_info: dict) -> dict:
         for slot, (kind, label) in enumerate(zip(info["output"], info["output_name"], strict=True)):
             leaving = [link[0] for link in links if link[1:3] == [ids[name], slot]]
             nodes[name]["outputs"].append({"name": label, "type": kind, "links": leaving or None})
+        if entry.kind == PRIMITIVE:
+            nodes[name]["inputs"] = []
+            nodes[name]["outputs"][0]["widget"] = {"name": "seed"}
+            nodes[name]["properties"] = {"Run widget replace on values": False}
 
     note = {
         "id": 1, "type": "MarkdownNote", "pos": [0, TITLE], "size": [2 * WIDTH + 3 * GAP, 230], "flags": {}, "order": 0,

@@ -56,11 +56,9 @@ NODE_CLASS_MAPPINGS = {"FailMidway": FailMidway}
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path):
     (tmp_path / "custom_nodes").mkdir()
     (tmp_path / "custom_nodes" / "fail_midway.py").write_text(FAIL_MIDWAY)
-    # Threads that wait asleep: on a busy machine the usual spinning makes minutes of a second.
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     # The host's default keeps the results of all runs until memory is short; this the last run's.
     with serving(tmp_path, "--cache-classic") as running:
         yield running

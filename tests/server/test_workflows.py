@@ -15,7 +15,19 @@ import numpy as np
 import pytest
 import torch
 from learn_to_steer.steering.guidance import Steering
-from live_server import PACK, ROOT, choices, inputs, is_widget, node_id, serving, to_api, widgets
+from live_server import (
+    NOT_RUN,
+    PACK,
+    PRIMITIVE,
+    ROOT,
+    choices,
+    inputs,
+    is_widget,
+    node_id,
+    serving,
+    to_api,
+    widgets,
+)
 from scenes import holds
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -70,7 +82,7 @@ def test_template_is_listed_with_its_picture(server, workflow):
 def test_workflow_fits_the_nodes(object_info, workflow):
     saved = json.loads(workflow.read_text())
     for node in saved["nodes"]:
-        if node["type"] != "MarkdownNote":
+        if node["type"] not in NOT_RUN:
             assert len(node["widgets_values"]) == len(widgets(object_info[node["type"]]))
     for node in to_api(saved, object_info).values():
         specs = inputs(object_info[node["class_type"]])
@@ -85,11 +97,21 @@ def test_workflow_fits_the_nodes(object_info, workflow):
 def test_bypassed_nodes_and_their_links_are_left_out(object_info):
     saved = json.loads(DEMO.read_text())
     for node in saved["nodes"]:
-        if node["type"] in ("PreviewAny", "SeedNode"):
+        if node["type"] in ("PreviewAny", "EmptyLatentImage"):
             node["mode"] = 4
     graph = to_api(saved, object_info)
-    assert not {"PreviewAny", "SeedNode"} & {node["class_type"] for node in graph.values()}
-    assert graph[node_id(graph, "KSampler")]["inputs"]["seed"] == 0  # the sampler's own value
+    assert not {"PreviewAny", "EmptyLatentImage"} & {node["class_type"] for node in graph.values()}
+    assert "latent_image" not in graph[node_id(graph, "KSampler")]["inputs"]
+
+
+def test_one_node_of_the_editor_holds_the_seed_of_both_samplers(object_info):
+    saved = json.loads(DEMO.read_text())
+    (held,) = (node for node in saved["nodes"] if node["type"] == PRIMITIVE)
+    held["widgets_values"][0] = 7
+    graph = to_api(saved, object_info)
+    assert str(held["id"]) not in graph
+    for kind in ("KSampler", "L2S_SteeredKSampler"):
+        assert graph[node_id(graph, kind)]["inputs"]["seed"] == 7
 
 
 def test_nodes_do_not_overlap(workflow):
