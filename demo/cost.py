@@ -316,7 +316,7 @@ def memory_of(case: Case, device: str, way: str) -> dict:
 
         def watch(q, k, args):
             matrix = args[1] * q.shape[-2] * k.shape[-2] * q.element_size()
-            sizes.append(matrix)  # of one prompt
+            sizes.append((matrix * q.shape[0] // 2, matrix))  # of one prompt of the two
 
     elif way.startswith("guided"):
 
@@ -341,7 +341,7 @@ def memory_of(case: Case, device: str, way: str) -> dict:
         notes |= {
             "parameters": sum(p.numel() for p in passes.unet.parameters()),
             "layers": [passes.loss.layout.last, passes.loss_of_all.layout.last],
-            "attention": [sum(sizes), max(sizes)],
+            "attention": [sum(size for size, _ in sizes), max(matrix for _, matrix in sizes)],
             "host_estimate": int(passes.model.memory_required(shape)),
         }
         # What the same method says on a card whose attention is PyTorch's.
@@ -516,7 +516,7 @@ def arguments(given: list[str] | None = None):
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", help="of the weights: float32, bfloat16, float16")
     parser.add_argument("--depth", type=int, nargs=2, default=(2, 2), help="double, single blocks")
-    parser.add_argument("--depth-1024", type=int, nargs=2, default=(1, 1), help="the same at 1024 px")  # fmt: skip
+    parser.add_argument("--depth-1024", type=int, nargs=2, default=(2, 1), help="the same at 1024 px")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="FLUX's own depth, 19 and 38")
     parser.add_argument("--repeat", type=int, help="rounds of the timing")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-1])

@@ -4,7 +4,7 @@ import cost
 import pytest
 import torch
 
-CASES = cost.cases(cost.arguments(["--tiny", "--dtype", "float32", "--depth", "1", "1"]))
+CASES = cost.cases(cost.arguments(["--tiny", "--dtype", "float32", "--depth", "2", "1"]))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.config)
