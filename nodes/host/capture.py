@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...steering.attention import MapLayout, stack_layers, word_maps
 from .families import Family, Layer, family_of, grid_of, layers_of, padded
-from .gradient import recomputed
+from .gradient import OrdinaryTensors, recomputed
 
 
 def map_layout(
@@ -27,7 +27,7 @@ def map_layout(
     SD1.5's 64x64), a transformer in its first half, and a small model of eight layers or fewer whole.
     Raises ValueError for a model that cannot be read or a range that it does not have.
     """
-    unet = model.model.diffusion_model
+    unet = model.get_model_object("diffusion_model")
     found, chosen = layers_of(unet), layers.strip()
     if chosen == "auto":
         chosen = f"1-{_auto(found)}"
@@ -81,9 +81,8 @@ class _Reading:
             raise ValueError(
                 f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame."
             )
-        texts = (
-            kwargs.get(name) for name in ("context", "clip_text")
-        )  # the latter: Stable Cascade
+        # Stable Cascade's text has a name of its own.
+        texts = (kwargs.get(name) for name in ("context", "clip_text"))
         self.text = next((text.shape[1] for text in texts if text is not None), 0)
         self.grid = grid_of(self.family, unet, args[0].shape)
 
@@ -95,19 +94,29 @@ class _Reading:
         # Always the host's own SDPA: other backends have no gradient.
         return comfy.ldm.modules.attention.attention_pytorch(*args, **kwargs)
 
+    def beside(self, replacement):
+        """Another pack's attention in the place of a UNet's (IP-Adapter and its kind): reads the text's, asks it."""
+
+        def call(q, k, v, extra_options):
+            layer, self.layer = self.layer, None
+            if layer is not None:
+                self.read(layer, q, k, extra_options["n_heads"], transformer_options=extra_options)
+            with OrdinaryTensors():
+                return replacement(q, k, v, extra_options)
+
+        return call
+
     def read(self, layer, q, k, heads, mask=None, skip_reshape=False, **kwargs) -> None:
         if layer < self.layout.first:
             return
         if not skip_reshape:  # (B, rows, H * D)
             q, k = (t.unflatten(-1, (-1, q.shape[-1] // heads)).transpose(1, 2) for t in (q, k))
         options = kwargs.get("transformer_options") or {}
-        height, width = (
-            options["activations_shape"][2:] if "activations_shape" in options else self.grid
-        )
+        height, width = options.get("activations_shape", (0, 0, *self.grid))[2:]
         rows = self.family.sequence(q.shape[2], k.shape[2], self.text, padded(self.unet, height * width))  # fmt: skip
         image = slice(rows.image, rows.image + height * width)
         if mask is not None:
-            mask = mask[(None,) * (3 - mask.ndim)] if mask.ndim < 3 else mask
+            mask = mask[None] if mask.ndim == 2 else mask  # (rows, columns), as the host takes it
             mask = mask[:, None] if mask.ndim == 3 else mask
             mask = mask[:, :, image] if mask.shape[2] > 1 else mask
         maps = word_maps(
@@ -123,7 +132,10 @@ class _Reading:
         hooks, bypassed = [], None
         try:
             for number, layer in layers.items():
-                hooks.append(layer.module.register_forward_pre_hook(self._announce(number)))
+                # Where another pack replaces the attention, to_q is called and the module is not.
+                for module in (layer.module, getattr(layer.module, "to_q", None)):
+                    if module is not None:
+                        hooks.append(module.register_forward_pre_hook(self._announce(number)))
             if self.family.bypasses:
                 bypassed = importlib.import_module(self.family.bypasses)
                 original = bypassed.optimized_attention
@@ -225,6 +237,10 @@ def capture(
     transformer_options = options.setdefault("transformer_options", {})
     transformer_options.pop("wrappers", None)  # step caches and the like would skip the pass
     transformer_options["optimized_attention_override"] = reading.attend
+    replaced = transformer_options.get("patches_replace", {})
+    if "attn2" in replaced:
+        beside = {place: reading.beside(other) for place, other in replaced["attn2"].items()}
+        transformer_options["patches_replace"] = {**replaced, "attn2": beside}
     beginning = unet.register_forward_pre_hook(reading.begin, with_kwargs=True)
     try:
         with contextlib.ExitStack() as stack:
@@ -238,6 +254,6 @@ def capture(
     if len(reading.maps) != layout.last - layout.first + 1:
         raise ValueError(
             f"The model ran {len(reading.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "
-            "Another node probably replaces its attention (attn2 patches); bypass it for steering."
+            "Another node probably skips or replaces them; bypass it for steering."
         )
     return stack_layers(reading.maps, layout.heads, layout.resolution)

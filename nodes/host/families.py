@@ -117,12 +117,15 @@ class Layer:
 
 
 def family_of(unet: nn.Module) -> Family:
-    """The family of a diffusion model. Raises ValueError for one that is not known."""
-    for cls in type(unet).__mro__:
-        if cls.__name__ in FAMILIES and isinstance(unet, nn.Module):
+    """The family of a diffusion model. Raises ValueError for one that is not known or has no gradient."""
+    name, parts = type(unet).__name__, unet.modules() if isinstance(unet, nn.Module) else ()
+    compiled = any(type(part).__name__ == "OptimizedModule" for part in parts)
+    for cls in () if compiled else type(unet).__mro__:
+        if cls.__name__ in FAMILIES:
             return FAMILIES[cls.__name__]
-    name = type(unet).__name__
-    if "nunchaku" in type(unet).__module__.lower() or name.startswith("ComfyFlux"):
+    if compiled:
+        advice = "It is compiled. Bypass the node that compiles it, or compile with the host's TorchCompileModel."
+    elif "nunchaku" in type(unet).__module__.lower() or name.startswith("ComfyFlux"):
         advice = "Nunchaku's kernels have no gradient. Load the model with the host's own loader."
     elif "trt" in name.lower() or "tensorrt" in name.lower():
         advice = (

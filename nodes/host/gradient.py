@@ -16,6 +16,7 @@ import comfy_kitchen
 import torch
 from comfy_kitchen.backends.eager import rope as eager_rope
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -68,6 +69,14 @@ def _ordinary_weights(modules):
     finally:
         for tensors, name, tensor in swapped:
             tensors[name] = tensor
+
+
+class OrdinaryTensors(TorchFunctionMode):
+    """For code of others, whose weights nobody knows: every operation gets ordinary tensors."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        args, kwargs = tree.tree_map(ordinary, (args, kwargs or {}))
+        return function(*args, **kwargs)
 
 
 def _adapters(module: nn.Module):

@@ -16,14 +16,12 @@ from ...steering.attention import MapLayout, noise_level, pooling
 from ...steering.guidance import Look, Report, Steering, refine
 from ...steering.loss import ClassifierLoss
 from .capture import capture
-from .families import layers_of
+from .families import family_of
 from .gradient import differentiable
 from .words import encoded_from
 
 log = logging.getLogger(__name__)
 KEY = "learn_to_steer"
-# What a guided pass keeps for its way back, in units of what the host reckons for a plain step (bench/cost.json).
-MEMORY = 4
 
 
 def signal_and_noise(model, sigma: float) -> tuple[float, float]:
@@ -124,6 +122,18 @@ def _control_models(cond: dict):
             if getattr(control, name, None) is not None:
                 yield getattr(control, name)
         control = control.previous_controlnet
+
+
+def check_model(model) -> None:
+    """Raises ValueError for a MODEL that has no gradient, naming what to bypass."""
+    family_of(model.get_model_object("diffusion_model"))
+    wrapper = model.model_options.get("model_function_wrapper")
+    name = f"{getattr(wrapper, '__module__', '')}.{getattr(wrapper, '__qualname__', type(wrapper).__name__)}"
+    if "cache" in name.lower():
+        raise ValueError(
+            f"A step cache ({name}) answers in the model's place, so there is no gradient. Bypass its node; the host's "
+            "EasyCache and LazyCache may stay."
+        )
 
 
 class _SteeredModel:
@@ -272,7 +282,7 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
     steered_model = model.clone()
     if not steering.active or not loss.relations:
         return steered_model
-    layers_of(model.model.diffusion_model)  # says so when it has no gradient
+    check_model(model)
 
     def outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
@@ -282,6 +292,7 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
                 f"steered. Choose a sampler of KSampler's list."
             )
         check_sampler(name)
+        check_model(executor.class_obj.model_patcher)  # nodes after this one may have changed it
         if "positive" not in executor.class_obj.conds:
             raise ValueError(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
@@ -307,13 +318,22 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
         return samples
 
     def prepare_sampling(executor, model, noise_shape, *args, **kwargs):
-        # The host makes room for what it thinks a plain step needs, which grows with the batch: ask for a larger one.
-        batch = max(1, round(noise_shape[0] * (1 if steering.save_memory else MEMORY)))
+        # The host makes room for what it reckons a plain step needs, which grows with the batch: tell of a larger one.
+        batch = math.ceil(noise_shape[0] * room(loss.layout.last, steering.save_memory))
         return executor(model, [batch, *noise_shape[1:]], *args, **kwargs)
 
     steered_model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, outer_sample)
     steered_model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
     return steered_model
+
+
+def room(last: int, save_memory: bool) -> float:
+    """Memory for a guided pass up to layer `last`, in units of what the host reckons for a plain step.
+
+    `make bench-cost`: a layer keeps about a quarter of what the host reckons for a step of two pictures, its own and
+    the negative prompt's, on top of a pass's own half.
+    """
+    return 1.5 if save_memory else max(1.0, 0.5 + last / 4)
 
 
 def _sample(function, model: _SteeredModel, x, sigmas, *args, callback=None, **options):

@@ -5,11 +5,13 @@ import functools
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.ldm.modules.attention
 import comfy.ops
 import comfy.sample
 import comfy.sd
 import pytest
 import torch
+from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_nag import NAGuidance
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
@@ -28,6 +30,7 @@ from learn_to_steer.steering.relations import parse
 from nodes import ControlNetApplyAdvanced
 
 PROMPT = "a dog above a cat"
+attention_pytorch = comfy.ldm.modules.attention.attention_pytorch
 
 # --- The other nodes: (model, positive, negative) -> the same, changed ------------------------------------------------
 
@@ -72,6 +75,29 @@ def controlnet(seed=1):
     return node
 
 
+def replaced_attention(model, *conds):
+    """As IP-Adapter does it: attention to the text, and to tokens of a picture through weights of its own."""
+    model, size = model.clone(), model.model.model_config.unet_config["context_dim"]
+    for part, numbers in (("input", range(12)), ("middle", range(2)), ("output", range(12))):
+        for number in numbers:
+            model.set_model_attn2_replace(
+                to_a_picture(random(1, 5, size, seed=number)), part, number
+            )
+    return model, *conds
+
+
+def to_a_picture(tokens):
+    def attend(q, k, v, extra_options):
+        width, heads = q.shape[-1], extra_options["n_heads"]
+        to_k, to_v = (random(width, tokens.shape[-1], seed=seed) * 0.2 for seed in (1, 2))
+        of_picture = [
+            torch.nn.functional.linear(tokens, w).expand(len(q), -1, -1) for w in (to_k, to_v)
+        ]
+        return attention_pytorch(q, k, v, heads) + attention_pytorch(q, *of_picture, heads)
+
+    return attend
+
+
 def two_controlnets(*scene):
     return controlnet(2)(*controlnet(1)(*scene))
 
@@ -94,6 +120,7 @@ WITHIN = {
     "LoraLoaderBypass": (("SD15", "Flux"), lora(comfy.sd.load_bypass_lora_for_models)),
     "ControlNet": (UNETS, controlnet()),
     "two ControlNets": (("SD15",), two_controlnets),
+    "replaced attention": (UNETS, replaced_attention),
 }
 NODES = ELSEWHERE | WITHIN
 CASES = [(name, family) for name, (families, _) in NODES.items() for family in families]
@@ -184,6 +211,26 @@ def test_steering_moves_the_picture_and_takes_no_call_from_the_override(node, fa
     assert report.gradient_steps == 1 and look.after.item() > look.before.item()
     assert not torch.equal(steered, alone)
     assert calls_beside == calls
+
+
+@pytest.mark.parametrize("cache", [EasyCacheNode, LazyCacheNode])
+def test_the_host_s_step_caches_neither_see_looks_nor_skip_them(cache):
+    """A cache this greedy answers for the model in most steps."""
+    model, report, noise = tiny("SD15"), Report(), latent("SD15")
+    conds = mark(positive("SD15"), PROMPT), changed("SD15")
+
+    def sample(model, patches):
+        if patches:
+            model = cache.execute(model, 100.0, 0.0, 1.0, False).result[0]
+        return comfy.sample.sample(
+            model, noise, 8, 4.0, "euler", "normal", *conds, torch.zeros_like(noise), seed=3, disable_pbar=True
+        )  # fmt: skip
+
+    settings = Steering(end=1.0, target=1e-9)
+    alone = sample(model, True)
+    assert not torch.equal(alone, sample(model, False))
+    assert torch.equal(sample(sampling.steer(model, loss_of(model), settings, report), True), alone)
+    assert len(report.looks) == 3 and not report.failed
 
 
 # --- The guided passes ------------------------------------------------------------------------------------------------
