@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import comfy.model_patcher
 import comfy.supported_models
+import comfyui_version
+import pytest
 import torch
 
 CPU = torch.device("cpu")
@@ -326,9 +328,16 @@ FAMILIES = {
 }  # fmt: skip
 
 
+def skip_where_absent(family: str) -> None:
+    needed, here = FAMILIES[family].version, comfyui_version.__version__
+    if tuple(map(int, needed.split("."))) > tuple(map(int, here.split("."))):
+        pytest.skip(f"ComfyUI {here} has no {family} (since {needed})")
+
+
 @functools.lru_cache(2)
 def tiny(family: str, dtype=torch.float32, cast=None) -> comfy.model_patcher.ModelPatcher:
     """dtype: of the weights; cast: what they are computed in, when that is another."""
+    skip_where_absent(family)
     case = FAMILIES[family]
     cls = getattr(comfy.supported_models, case.config)
     # What a checkpoint of full size is told by its class gives way to the tiny configuration.

@@ -11,7 +11,7 @@ import comfy.samplers
 import comfyui_version
 import pytest
 import torch
-from families import FAMILIES, changed, latent, positive, random, tiny
+from families import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
 from inside import inside, middle_sigma
 from learn_to_steer.nodes.host import families
 from learn_to_steer.nodes.host.capture import capture, map_layout
@@ -24,18 +24,13 @@ from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
 from learn_to_steer.steering.relations import parse
 
-VERSION = tuple(map(int, comfyui_version.__version__.split(".")))
 PROMPT = "a dog above a cat"
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
 
 
 @pytest.fixture(scope="module", params=FAMILIES)  # all tests of a family one after another
 def family(request) -> str:
-    needed = FAMILIES[request.param].version
-    if tuple(map(int, needed.split("."))) > VERSION:
-        pytest.skip(
-            f"ComfyUI {comfyui_version.__version__} has no {request.param} (since {needed})"
-        )
+    skip_where_absent(request.param)
     VERIFIED.setdefault(request.param, {})
     return request.param
 
