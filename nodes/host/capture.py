@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...steering.attention import MapLayout, stack_layers, word_maps
 from .families import Family, Layer, family_of, grid_of, layers_of, padded
-from .gradient import OrdinaryTensors, recomputed
+from .gradient import OrdinaryTensors, recomputed, with_forwards
 
 
 def map_layout(
@@ -177,27 +177,16 @@ class _Reading:
         return call
 
 
-@contextlib.contextmanager
 def _recomputed(reading: _Reading, layers: list[Layer]):
     """Blocks before the last wanted layer's keep only what goes into them until the backward pass."""
     last = layers[reading.layout.last - 1].block
-    replaced = []
-    try:
-        for number, layer in enumerate(layers[: reading.layout.last - 1], 1):
-            if layer.block is not last:
-                replaced.append((layer.block, layer.block.__dict__.get("forward")))
-                layer.block.forward = reading.recomputed(number, layer)
-        for part in reading.unet.modules():
-            if type(part).__name__ == "ResBlock":  # of UNets
-                replaced.append((part, part.__dict__.get("forward")))
-                part.forward = recomputed(part.forward)
-        yield
-    finally:
-        for part, forward in replaced:
-            if forward is None:
-                del part.forward
-            else:
-                part.forward = forward
+    wanted = enumerate(layers[: reading.layout.last - 1], 1)
+    blocks = [(n, layer) for n, layer in wanted if layer.block is not last]
+    residual = [m for m in reading.unet.modules() if type(m).__name__ == "ResBlock"]  # of UNets
+    return with_forwards(
+        [(layer.block, reading.recomputed(number, layer)) for number, layer in blocks]
+        + [(block, recomputed(block.forward)) for block in residual]
+    )
 
 
 def _ordinary_cond(cond: dict) -> dict:

@@ -12,13 +12,17 @@ import weakref
 
 import comfy.model_management
 import comfy.ops
-import comfy_kitchen
 import torch
-from comfy_kitchen.backends.eager import rope as eager_rope
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
+
+try:
+    import comfy_kitchen
+    from comfy_kitchen.backends.eager import rope as eager_rope
+except ImportError:  # the host does without it too
+    comfy_kitchen = eager_rope = None
 
 
 @contextlib.contextmanager
@@ -91,22 +95,27 @@ def _adapters(module: nn.Module):
 # --- Weights that are cast, patched or streamed for each use ----------------------------------------------------------
 
 
-@contextlib.contextmanager
 def _constant_weights(modules):
     """Layers of the host's own kinds keep no weight for the backward pass: they fetch it again."""
-    replaced = []
+    parts = (part for module in modules for part in module.modules())
+    return with_forwards((part, forward) for part in parts if (forward := _constant_forward(part)))
+
+
+@contextlib.contextmanager
+def with_forwards(replacements):
+    """Modules with another forward for a while. replacements: (module, forward)."""
+    before = []
     try:
-        for part in (part for module in modules for part in module.modules()):
-            if forward := _constant_forward(part):
-                replaced.append((part, part.__dict__.get("forward")))
-                part.forward = forward
+        for module, forward in replacements:
+            before.append((module, vars(module).get("forward")))
+            module.forward = forward
         yield
     finally:
-        for part, forward in replaced:
+        for module, forward in reversed(before):
             if forward is None:
-                del part.forward
+                del module.forward
             else:
-                part.forward = forward
+                module.forward = forward
 
 
 def _constant_forward(module: nn.Module):
@@ -306,7 +315,7 @@ def _kernels_with_gradient():
     (Cosmos, Anima, ERNIE, JoyImage) the rotary kernels' own plain versions, of the same names, stand in for them."""
     kernels = {
         name: getattr(comfy_kitchen, name)
-        for name in vars(eager_rope)
+        for name in dir(eager_rope)
         if "rope" in name and hasattr(comfy_kitchen, name)
     }
     training = comfy.model_management.in_training
