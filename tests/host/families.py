@@ -22,7 +22,7 @@ class Tiny:
     """config: class of the host's supported_models; unet: its configuration; latent: shape; text: rows and channels of
     the conditioning; values: of the conditioning besides its tensor. columns: of the text in the attention, and column:
     where the conditioning's row 3 stands among them. change: how row 3 is changed where it is no row of the tensor.
-    version: of the host that has the family first.
+    version: of the host from which on the family can be built so.
     """
 
     config: str
@@ -264,12 +264,12 @@ FAMILIES = {
         "Flux", FLUX, SMALL,
         values=lambda: {"pooled_output": random(1, 24), "reference_latents": [random(1, 16, 8, 8)]},
     ),
-    "Flux.2": Tiny("Flux2", FLUX2, TALL, columns=512, column=512 - 20 + 3),
+    "Flux.2": Tiny("Flux2", FLUX2, TALL, values=pooled(24), columns=512, column=512 - 20 + 3),
     "LongCat-Image": Tiny(
         "LongCatImage", FLUX | {"guidance_embed": False, "vec_in_dim": None, "txt_ids_dims": [1, 2]}, SMALL,
     ),
-    "Chroma": Tiny("Chroma", CHROMA, SMALL),
-    "Chroma Radiance": Tiny("ChromaRadiance", RADIANCE, (1, 3, 64, 48)),
+    "Chroma": Tiny("Chroma", CHROMA, SMALL, values=pooled(24)),
+    "Chroma Radiance": Tiny("ChromaRadiance", RADIANCE, (1, 3, 64, 48), values=pooled(24), version="0.24.0"),
     "Lumina 2": Tiny("Lumina2", LUMINA, SMALL, values=masked()),
     "Z-Image": Tiny("ZImage", ZIMAGE, SMALL),
     "Z-Image pixel": Tiny("ZImagePixelSpace", ZPIXEL, (1, 3, 96, 80)),
@@ -299,7 +299,7 @@ FAMILIES = {
         "GenmoMochi", MOCHI, (1, 12, 1, 12, 10),
         values=lambda: {"attention_mask": (torch.arange(20) < 14).long()[None]}, columns=14,
     ),
-    "CogVideoX": Tiny("CogVideoX_T2V", COGVIDEO, (1, 16, 1, 12, 10)),
+    "CogVideoX": Tiny("CogVideoX_T2V", COGVIDEO, (1, 16, 1, 12, 10), version="0.24.0"),
     "Hunyuan Image 2.1": Tiny(
         "HunyuanImage21", HUNYUAN, (1, 64, 6, 5), columns=20 + 7,
         values=lambda: {"conditioning_byt5small": random(1, 7, 1472)},
@@ -331,7 +331,7 @@ FAMILIES = {
 def skip_where_absent(family: str) -> None:
     needed, here = FAMILIES[family].version, comfyui_version.__version__
     if tuple(map(int, needed.split("."))) > tuple(map(int, here.split("."))):
-        pytest.skip(f"ComfyUI {here} has no {family} (since {needed})")
+        pytest.skip(f"ComfyUI {here} has no {family} like this one (since {needed})")
 
 
 @functools.lru_cache(2)
