@@ -44,7 +44,7 @@ import comfyui_version
 import psutil
 import torch
 from learn_to_steer.nodes.host.capture import capture, map_layout
-from learn_to_steer.nodes.host.gradient import differentiable, ordinary
+from learn_to_steer.nodes.host.gradient import differentiable, ordinary, saved_before_writing
 from learn_to_steer.steering.attention import pooling, stack_layers
 from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
 from learn_to_steer.steering.loss import ClassifierLoss
@@ -269,7 +269,7 @@ def _as_a_script_has_them(unet: torch.nn.Module):
             for name, p in part._parameters.items():
                 if p is not None:
                     part._parameters[name] = p.requires_grad_(True)
-        with torch.enable_grad(), torch.autograd.graph.allow_mutation_on_saved_tensors():
+        with torch.enable_grad(), saved_before_writing():
             yield
     finally:
         comfy.model_management.in_training = False

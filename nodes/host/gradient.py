@@ -37,7 +37,7 @@ def differentiable(*modules: nn.Module):
         _ordinary_weights(modules),
         _constant_weights(modules),
         _kernels_with_gradient(),
-        _saved_before_writing(),
+        saved_before_writing(),
     ):
         yield
 
@@ -232,7 +232,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        with torch.enable_grad(), _saved_before_writing():
+        with torch.enable_grad(), saved_before_writing():
             inputs = [value.detach().requires_grad_() for value in ctx.saved_tensors]
             outputs = ctx.run(*inputs)
         pairs = zip(outputs, gradients, strict=True)
@@ -294,7 +294,7 @@ def _written(operator) -> tuple[tuple[int, str], ...]:
 
 
 @contextlib.contextmanager
-def _saved_before_writing():
+def saved_before_writing():
     """Autograd in spite of writing in place: Flux and its kin add to their residual stream so, and ControlNets' hosts.
 
     As torch.autograd.graph.allow_mutation_on_saved_tensors, but that one (torch 2.11) knows a saved tensor by its
