@@ -1,7 +1,12 @@
-"""What a test needs to stand where a sampler stands: model loaded, conditioning processed."""
+"""What a test needs to stand where a sampler stands: model loaded, conditioning processed, a loss."""
 
 import comfy.samplers
 import torch
+from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
+from learn_to_steer.steering.loss import ClassifierLoss
+from learn_to_steer.steering.relations import parse
+
+PROMPT = "a dog above a cat"
 
 
 class _With(comfy.samplers.Sampler):
@@ -26,3 +31,12 @@ def inside(model, cond, latent, function):
 
 def middle_sigma(inner) -> torch.Tensor:
     return torch.tensor([min(float(inner.model_sampling.sigma_max), 20.0) / 2])
+
+
+def loss_of(layout, subject: tuple[int, ...], object: tuple[int, ...]) -> ClassifierLoss:
+    """The loss of PROMPT by a classifier of random weights. subject, object: the text rows of the two words."""
+    torch.manual_seed(1)
+    classifier = RelationClassifier(ClassifierConfig(layout)).train(False)
+    with torch.no_grad():
+        classifier.logits[-1].weight.mul_(20)
+    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).relations, (subject, object), ((0, 1),))

@@ -19,17 +19,14 @@ from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
 from families import CPU, changed, latent, positive, random, tiny
+from inside import PROMPT, loss_of
 from learn_to_steer.nodes.host import sampling
 from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.words import mark
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
 from learn_to_steer.steering.guidance import Report, Steering
-from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.relations import parse
 
 from nodes import ControlNetApplyAdvanced
 
-PROMPT = "a dog above a cat"
 attention_pytorch = comfy.ldm.modules.attention.attention_pytorch
 
 # --- The other nodes: (model, positive, negative) -> the same, changed ------------------------------------------------
@@ -150,21 +147,13 @@ class Override:
         return model, *conds
 
 
-def loss_of(model):
-    """A classifier of random weights."""
-    torch.manual_seed(1)
-    classifier = RelationClassifier(ClassifierConfig(map_layout(model))).train(False)
-    classifier.logits[-1].weight.mul_(20)
-    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).relations, ((2,), (5,)), ((0, 1),))
-
-
 def picture(family, node=None, order=None, **settings):
     """Four steps of a tiny model. order: of the node and the steering; without one it is not steered.
 
     Returns the samples, the override's calls, and the report.
     """
     model, override, report = tiny(family), Override(), Report()
-    loss = loss_of(model)
+    loss = loss_of(map_layout(model), (2,), (5,))
 
     def steer(model, *conds):
         return sampling.steer(model, loss, Steering(**settings), report), *conds
@@ -229,7 +218,12 @@ def test_the_host_s_step_caches_neither_see_looks_nor_skip_them(cache):
     settings = Steering(end=1.0, target=1e-9)
     alone = sample(model, True)
     assert not torch.equal(alone, sample(model, False))
-    assert torch.equal(sample(sampling.steer(model, loss_of(model), settings, report), True), alone)
+    assert torch.equal(
+        sample(
+            sampling.steer(model, loss_of(map_layout(model), (2,), (5,)), settings, report), True
+        ),
+        alone,
+    )
     assert len(report.looks) == 3 and not report.failed
 
 

@@ -12,19 +12,16 @@ import comfyui_version
 import pytest
 import torch
 from families import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
-from inside import inside, middle_sigma
+from inside import PROMPT, inside, loss_of, middle_sigma
 from learn_to_steer.nodes.host import families
 from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import mark
 from learn_to_steer.steering.attention import MapLayout, pooling, stack_layers
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.relations import parse
 
-PROMPT = "a dog above a cat"
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
 
 
@@ -197,25 +194,20 @@ def sampled(family: str, model, steps=2):
     )  # fmt: skip
 
 
-def loss_of(family: str, model) -> ClassifierLoss:
-    torch.manual_seed(1)
-    classifier = RelationClassifier(ClassifierConfig(layout_of(model))).train(False)
-    with torch.no_grad():
-        classifier.logits[-1].weight.mul_(20)
+def loss_of_tiny(family: str, model) -> ClassifierLoss:
     column = FAMILIES[family].column
-    words = ((column,), (column + 2,))
-    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).relations, words, ((0, 1),))
+    return loss_of(layout_of(model), (column,), (column + 2,))
 
 
 def test_looks_that_move_nothing_leave_the_picture_bit_identical(family):
     model, report = tiny(family), Report()
     off = sampled(family, model)
     assert torch.equal(
-        off, sampled(family, steer(model, loss_of(family, model), Steering(0.0, end=1.0)))
+        off, sampled(family, steer(model, loss_of_tiny(family, model), Steering(0.0, end=1.0)))
     )
     satisfied = Steering(end=1.0, target=1e-9)
     assert torch.equal(
-        off, sampled(family, steer(model, loss_of(family, model), satisfied, report))
+        off, sampled(family, steer(model, loss_of_tiny(family, model), satisfied, report))
     )
     assert report.looks and report.gradient_steps == 0
     VERIFIED[family]["unchanged"] = True
@@ -225,7 +217,11 @@ def test_a_steered_run_lowers_the_loss(family):
     """Random weights know no pictures; but the gradient must lower the loss, under the host's own sampler."""
     model, report = tiny(family), Report()
     settings = Steering(end=1.0, strength=1.0, refinements=5, target=0.99)
-    assert sampled(family, steer(model, loss_of(family, model), settings, report)).isfinite().all()
+    assert (
+        sampled(family, steer(model, loss_of_tiny(family, model), settings, report))
+        .isfinite()
+        .all()
+    )
     assert report.gradient_steps > 0
     assert report.looks[0].after.item() > report.looks[0].before.item()
     VERIFIED[family]["steered"] = True
