@@ -6,7 +6,7 @@ from .attention_capture import AttentionCapture, PreviewAttentionMaps
 from .classifier_loss import L2SClassifierLoss, register_folders
 from .demo_model import LoadDemoModel
 from .relation_parse import RelationParse
-from .steered_ksampler import SteeredKSampler, SteerModel
+from .steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
 
 
 class LearnToSteer(ComfyExtension):
@@ -22,4 +22,5 @@ class LearnToSteer(ComfyExtension):
             L2SClassifierLoss,
             SteeredKSampler,
             SteerModel,
+            SteeringReport,
         ]

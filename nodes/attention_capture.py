@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import comfy.sample
-import comfy.utils
 import torch
 from comfy_api.latest import io
 
@@ -11,6 +10,7 @@ from ..steering.attention import MapLayout, pooling
 from .host.capture import map_layout
 from .host.sampling import look, sigma_at
 from .host.words import Words, encoded_from
+from .pictures import as_images, as_pictures, overlay, relative
 from .relation_parse import Relations
 
 
@@ -152,13 +152,11 @@ class PreviewAttentionMaps(io.ComfyNode):
             words,
             capture.layout,
         )
-        maps = maps.mean(2).flatten(0, 1)[:, None]  # (B * words, 1, R, R): the mean of all layers
-        maps = comfy.utils.common_upscale(
-            maps.float().cpu(), images.shape[2], images.shape[1], "bicubic", "disabled"
-        )[:, 0].clamp_min(0)
-        maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-6)  # (B * words, H, W)
-        pictures = images[..., :3].repeat_interleave(len(capture.words.words), 0).cpu()
-        # Dim what is not attended to, and warm what is.
-        shade, warm = maps[..., None], torch.tensor([1.0, 0.55, 0.1])
-        overlays = pictures * (0.35 + 0.65 * shade) * (1 - 0.35 * shade) + 0.35 * shade * warm
-        return io.NodeOutput(overlays.clamp(0, 1), maps)
+        maps = maps.float().mean(2).cpu()  # (B, words, R, R): the mean of all layers
+        overlays = [
+            overlay(picture, of_picture[word : word + 1], [name], word)
+            for picture, of_picture in zip(as_pictures(images), maps, strict=True)
+            for word, name in enumerate(capture.words.names)
+        ]
+        masks = relative(maps.flatten(0, 1), images.shape[1:3])
+        return io.NodeOutput(as_images(overlays), masks)

@@ -4,13 +4,16 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..steering.guidance import SHARING, Report, Steering
 from .classifier_loss import LossType
-from .host.sampling import check_sampler, steer
+from .host.sampling import REFUSED, check_sampler, steer
+from .host.screen import Live
+from .pictures import as_images, as_pictures, chart, overlay
 
 LossMap = io.Custom("LOSS_MAP")
+RunType = io.Custom("L2S_RUN")
 # What an empty latent of a newer host says about itself.
 DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
@@ -25,6 +28,7 @@ def steering_inputs() -> list:
             min=0.0,
             max=10.0,
             step=0.05,
+            display_mode=io.NumberDisplay.slider,
             tooltip="Length of one gradient step, in tenths of the latent's standard deviation. 0 turns steering off.",
         ),
         io.Float.Input(
@@ -76,6 +80,15 @@ def steering_inputs() -> list:
     ]
 
 
+def problem_of_range(start: float | None, end: float | None) -> bool | str:
+    """True when steering can go from start to end; None stands for a linked input."""
+    try:
+        Steering(start=0.0 if start is None else start, end=1.0 if end is None else end)
+    except ValueError as error:
+        return str(error)
+    return True
+
+
 class SteeredKSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -108,9 +121,12 @@ class SteeredKSampler(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "sampler_name",
-                    options=comfy.samplers.KSampler.SAMPLERS,
+                    options=[
+                        name for name in comfy.samplers.KSampler.SAMPLERS if name not in REFUSED
+                    ],
                     default="euler",
-                    tooltip="The sampling algorithm. dpm_fast and dpm_adaptive cannot be steered.",
+                    tooltip="The sampling algorithm. dpm_fast and dpm_adaptive choose their own steps, which cannot "
+                    "be steered, so they are not here.",
                 ),
                 io.Combo.Input(
                     "scheduler",
@@ -140,8 +156,16 @@ class SteeredKSampler(io.ComfyNode):
                 LossMap.Output(
                     display_name="loss_map", tooltip="The loss over the run, for Plot Loss Graph."
                 ),
+                RunType.Output(
+                    display_name="run", tooltip="What happened: goes to Steering Report."
+                ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, start=0.0, end=1.0):
+        return problem_of_range(start, end)
 
     @classmethod
     def execute(
@@ -149,10 +173,10 @@ class SteeredKSampler(io.ComfyNode):
         strength, start, end, refinements, target, sharing, save_memory=False,
     ) -> io.NodeOutput:  # fmt: skip
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
-        report = Report()
+        report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
         if steering.active and loss.relations:
             check_sampler(sampler_name)
-        model = steer(model, loss, steering, report)
+        model = steer(model, loss, steering, report, live)
         latent = latent_image.copy()
         sizes = {key: latent.pop(key) for key in DOWNSCALING if key in latent}
         samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **sizes)
@@ -162,7 +186,9 @@ class SteeredKSampler(io.ComfyNode):
             denoise=denoise, noise_mask=latent.get("noise_mask"), seed=seed,
             callback=latent_preview.prepare_callback(model, steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )  # fmt: skip
-        return io.NodeOutput(latent, report.text() or "Not steered.", report.loss_map())
+        text = report.text() or "Not steered."
+        seen = {"l2s_steering": (live.state(report),)}
+        return io.NodeOutput(latent, text, report.loss_map(), report, ui=seen)
 
 
 class SteerModel(io.ComfyNode):
@@ -173,19 +199,81 @@ class SteerModel(io.ComfyNode):
             display_name="Steer Model",
             category="learn-to-steer",
             description="The same steering as a patched MODEL, for KSampler, SamplerCustomAdvanced and other "
-            "packs' samplers. The report goes to the console.",
+            "packs' samplers. Steering Report shows what it did.",
             search_aliases=["learn to steer", "spatial guidance", "layout", "patch model"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is cloned, not changed."),
                 LossType.Input("loss", tooltip="From L2S Classifier Loss."),
                 *steering_inputs(),
             ],
-            outputs=[io.Model.Output(tooltip="The steered model: goes to any sampler.")],
+            outputs=[
+                io.Model.Output(tooltip="The steered model: goes to any sampler."),
+                RunType.Output(
+                    display_name="run",
+                    tooltip="What happened in the latest run: goes to Steering Report.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, start=0.0, end=1.0):
+        return problem_of_range(start, end)
 
     @classmethod
     def execute(
         cls, model, loss, strength, start, end, refinements, target, sharing, save_memory=False
     ) -> io.NodeOutput:
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
-        return io.NodeOutput(steer(model, loss, steering))
+        report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
+        return io.NodeOutput(steer(model, loss, steering, report, live), report)
+
+
+class SteeringReport(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_SteeringReport",
+            display_name="Steering Report",
+            category="learn-to-steer",
+            description="What steering did, as pictures and text that can be saved: where the model looked for each "
+            "word, and how sure the classifier was of each relation, step by step.",
+            search_aliases=["learn to steer", "attention overlay", "heat map", "chart", "plot"],
+            inputs=[
+                RunType.Input("run", tooltip="From Steered KSampler or Steer Model."),
+                io.Image.Input("images", tooltip="The pictures of that run, decoded."),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="overlays",
+                    tooltip="Each picture, with every word's attention in a colour of its own.",
+                ),
+                io.Image.Output(
+                    display_name="chart",
+                    tooltip="Each relation's probability over the steps, one chart a picture.",
+                ),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, run: Report, images) -> io.NodeOutput:
+        pictures = as_pictures(images)
+        if run.looks and len(run.looks[-1].maps) != len(pictures):
+            raise ValueError(
+                f"The run made {len(run.looks[-1].maps)} pictures and {len(pictures)} are given here. Connect the "
+                "decoded pictures of the same run."
+            )
+        overlays, charts = pictures, [chart(run)]
+        if run.looks:
+            last = run.looks[-1].maps
+            overlays = [overlay(p, maps, run.words) for p, maps in zip(pictures, last, strict=True)]
+            charts = [chart(run, number) for number in range(len(pictures))]
+        overlays, charts = as_images(overlays), as_images(charts)
+        shown = [ui.PreviewImage(part, cls=cls).as_dict()["images"] for part in (overlays, charts)]
+        text = run.text() or "Not steered."
+        return io.NodeOutput(overlays, charts, text, ui={"images": [*shown[0], *shown[1]]})

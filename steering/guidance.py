@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .loss import ClassifierLoss
+
 SHARING = ("round-robin", "together", "worst first")
 
 
@@ -55,23 +57,38 @@ class Steering:
 
 @dataclass(frozen=True)
 class Look:
-    """One steered sampling step: each relation's probability before and after, and the gradient steps spent."""
+    """One steered sampling step: each relation's probability before and after, the gradient steps spent, and the
+    maps that the last of them saw (the mean of all channels)."""
 
     step: int
     level: float
     before: Tensor  # (B, relations)
     after: Tensor
     spent: Tensor  # (B,)
+    maps: Tensor | None = None  # (B, words, R, R)
 
 
 @dataclass
 class Report:
-    """What happened, for people and for plots."""
+    """What happened in the latest run, for people and for plots.
+
+    words: names of the maps' words; steps: sampling steps in all; steered: those among them; target: as in Steering.
+    """
 
     relations: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failed: bool = False
+    words: list[str] = field(default_factory=list)
+    steps: int = 0
+    steered: range = range(0)
+    target: float = 0.0
+
+    def begin(self, loss: ClassifierLoss, steering: Steering, steps: int) -> None:
+        """Forget the last run: one of so many sampling steps begins."""
+        self.relations, self.words = [str(relation) for relation in loss.relations], loss.names
+        self.looks, self.notes, self.failed = [], [], False
+        self.steps, self.steered, self.target = steps, steering.steps(steps), steering.target
 
     @property
     def gradient_steps(self) -> int:

@@ -29,6 +29,15 @@ class ClassifierLoss:
     def layout(self) -> MapLayout:
         return self.classifier.config.layout
 
+    @property
+    def names(self) -> list[str]:
+        """The words' text; empty for those of relations that are not steered."""
+        names = [""] * len(self.words)
+        for relation, pair in zip(self.relations, self.pairs, strict=True):
+            for word, phrase in zip(pair, relation.things, strict=True):
+                names[word] = phrase.text
+        return names
+
     def __call__(self, maps: Tensor, level: float) -> Tensor:
         """maps: (B, words, channels, R, R); level: noise level in 0..1.
 

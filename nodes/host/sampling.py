@@ -18,6 +18,7 @@ from ...steering.loss import ClassifierLoss
 from .capture import capture
 from .families import family_of
 from .gradient import differentiable
+from .screen import NOBODY, Live
 from .words import encoded_from
 
 log = logging.getLogger(__name__)
@@ -147,10 +148,10 @@ class _SteeredModel:
         loss: ClassifierLoss,
         steering: Steering,
         report: Report,
+        live: Live,
     ):
         self.model, self.name, self.sigmas = model, name, sigmas
-        self.loss, self.steering, self.report = loss, steering, report
-        self.steered_steps = steering.steps(len(sigmas) - 1)
+        self.loss, self.steering, self.report, self.live = loss, steering, report, live
         self.save_memory = steering.save_memory
         self.calls = 0
         self.step = -1
@@ -162,7 +163,7 @@ class _SteeredModel:
         return getattr(self.model, name)
 
     def __call__(self, x: Tensor, sigma: Tensor, **kwargs):
-        if self._begins_step() and self.step in self.steered_steps and not self.report.failed:
+        if self._begins_step() and self.step in self.report.steered and not self.report.failed:
             if self.skip:
                 self.skip -= 1
             else:
@@ -195,12 +196,13 @@ class _SteeredModel:
         level = noise_level(signal, noise)
         self.loss.classifier.to(x.device)
         modules = [inner.diffusion_model, self.loss.classifier, *_control_models(cond)]
-        out_of_memory = False
+        out_of_memory, latest = False, None
         with differentiable(*modules):
             seen, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
             words = pooling(self.loss.words).to(x.device)
 
             def losses(latent: Tensor) -> Tensor:
+                nonlocal latest
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 maps = capture(
                     inner,
@@ -212,6 +214,7 @@ class _SteeredModel:
                     self.loss.layout,
                     self.save_memory,
                 )
+                latest = maps.detach()
                 return self.loss(maps, level)
 
             start = x.clone()
@@ -233,7 +236,9 @@ class _SteeredModel:
             log.warning("Learn-to-Steer: memory ran out; going on with save_memory.")
             self.save_memory = True
             return self._move(x, sigma, kwargs)
-        self.report.looks.append(Look(self.step, level, before, after, spent))
+        maps = latest.float().mean(2).cpu()
+        self.report.looks.append(Look(self.step, level, before, after, spent, maps))
+        self.live.looked(self.report)
         if not spent.any():
             self.pause = 2 * self.pause + 1
             self.skip = self.pause
@@ -272,19 +277,28 @@ class _SteeredModel:
         return lambda latent: latent * mask + around
 
 
-def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None = None):
+def steer(
+    model,
+    loss: ClassifierLoss,
+    steering: Steering,
+    report: Report | None = None,
+    live: Live = NOBODY,
+):
     """A clone of the MODEL whose samplers are steered.
 
     With nothing to do (strength 0, an empty range, no relation) it is a plain clone.
 
-    report: filled during the run; without one, every run logs its own.
+    report: filled during every run, with the latest one; live: who watches it.
     """
+    report = Report() if report is None else report
     steered_model = model.clone()
     if not steering.active or not loss.relations:
         return steered_model
     check_model(model)
 
-    def outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    def outer_sample(
+        executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs
+    ):  # fmt: skip
         name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
         if name is None:
             raise ValueError(
@@ -298,13 +312,12 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
             )
         encoded_from(executor.class_obj.conds["positive"], loss.prompt)
-        run = report if report is not None else Report()
-        run.relations = [str(relation) for relation in loss.relations]
+        report.begin(loss, steering, len(sigmas) - 1)
         steered = copy.copy(sampler)  # the host keeps sampler objects between runs
         steered.sampler_function = functools.wraps(sampler.sampler_function)(
             lambda wrapped, x, sigmas, *a, callback=None, **options: _sample(
                 sampler.sampler_function,
-                _SteeredModel(wrapped, name, sigmas, loss, steering, run),
+                _SteeredModel(wrapped, name, sigmas, loss, steering, report, live),
                 x,
                 sigmas,
                 *a,
@@ -312,10 +325,10 @@ def steer(model, loss: ClassifierLoss, steering: Steering, report: Report | None
                 **options,
             )
         )
-        samples = executor(noise, latent_image, steered, sigmas, *args, **kwargs)
-        if report is None:
-            log.info("Learn-to-Steer:\n%s", run.text())
-        return samples
+        watched = live.watching(report, callback, executor.class_obj.model_patcher)
+        return executor(
+            noise, latent_image, steered, sigmas, denoise_mask, watched, *args, **kwargs
+        )
 
     def prepare_sampling(executor, model, noise_shape, *args, **kwargs):
         # The host makes room for what it reckons a plain step needs, which grows with the batch: tell of a larger one.

@@ -1,4 +1,20 @@
-"""What people see of a node while it runs."""
+"""What people see of a node while it runs: text, and a steered run as a chart and a picture."""
+
+import base64
+import io
+import time
+
+import latent_preview
+from PIL import Image
+
+from ...steering.guidance import Report
+from ..pictures import overlay
+
+STEERING = "learn-to-steer.steering"  # web/steering.js listens to it
+SIDE = 256  # px, a live picture's longer side
+PAUSE = (
+    0.4  # s from one live picture to the next: one takes a few ms to draw, which must not be felt
+)
 
 
 def show(node, text: str) -> None:
@@ -7,3 +23,83 @@ def show(node, text: str) -> None:
         from server import PromptServer  # scripts run without one
 
         PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+
+
+class Live:
+    """Shows a steered run on the node with this id while it samples, in the browser that queued it."""
+
+    def __init__(self, node_id: str | None):
+        self.node_id = node_id
+        self.picture = None  # the latest, as a data URL
+        self.drawn = 0.0  # when
+
+    def watching(self, report: Report, callback, model):
+        """A sampler's callback that draws pictures, in front of the one that there was. model: the MODEL in use."""
+        if not self._watched():
+            return callback
+        self.picture, self.drawn = None, 0.0
+        self.looked(report)
+
+        def watch(step, x0, x, total_steps):
+            if step + 1 == total_steps or time.monotonic() - self.drawn > PAUSE:
+                self._draw(report, x0, model.model.latent_format)
+                self.looked(report)
+            if callback is not None:
+                callback(step, x0, x, total_steps)
+
+        return watch
+
+    def looked(self, report: Report) -> None:
+        """Tell the browser how things stand."""
+        if self._watched():
+            from server import PromptServer
+
+            server = PromptServer.instance
+            server.send_sync(
+                STEERING, {"node": self.node_id, **self.state(report)}, server.client_id
+            )
+
+    def state(self, report: Report) -> dict:
+        """A run so far, of the batch's first picture, in JSON's types."""
+        return {
+            "relations": report.relations,
+            "words": report.words,
+            "steps": report.steps,
+            "steered": [report.steered.start, report.steered.stop],
+            "target": report.target,
+            "looks": [
+                [look.step, look.before[0].tolist(), look.after[0].tolist(), int(look.spent[0])]
+                for look in report.looks
+            ],
+            "notes": report.notes,
+            "picture": self.picture,
+        }
+
+    def _watched(self) -> bool:
+        if self.node_id is None:
+            return False
+        from server import PromptServer
+
+        server = PromptServer.instance
+        return server.client_id in server.sockets
+
+    def _draw(self, report: Report, x0, latent_format) -> None:
+        """The picture as the latent's colours tell it, under the latest maps."""
+        if x0.is_nested or not report.looks:
+            return
+        picture = Image.new("RGB", (SIDE, SIDE), "#808080")
+        if latent_format.latent_rgb_factors is not None:
+            picture = latent_preview.Latent2RGBPreviewer(
+                latent_format.latent_rgb_factors,
+                latent_format.latent_rgb_factors_bias,
+                getattr(latent_format, "latent_rgb_factors_reshape", None),
+            ).decode_latent_to_preview(x0)
+        scale = SIDE / max(picture.size)
+        picture = picture.resize([max(1, round(side * scale)) for side in picture.size])
+        jpeg = io.BytesIO()
+        overlay(picture, report.looks[-1].maps[0], report.words).save(jpeg, "JPEG", quality=85)
+        self.picture = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
+        self.drawn = time.monotonic()
+
+
+NOBODY = Live(None)
