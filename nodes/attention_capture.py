@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import comfy.sample
+import comfy.utils
 import torch
 from comfy_api.latest import io
 
@@ -158,5 +159,11 @@ class PreviewAttentionMaps(io.ComfyNode):
             for picture, of_picture in zip(as_pictures(images), maps, strict=True)
             for word, name in enumerate(capture.words.names)
         ]
-        masks = relative(maps.flatten(0, 1), images.shape[1:3])
-        return io.NodeOutput(as_images(overlays), masks)
+        masks = comfy.utils.common_upscale(
+            relative(maps.flatten(0, 1))[:, None],
+            images.shape[2],
+            images.shape[1],
+            "bicubic",
+            "disabled",
+        )[:, 0]  # (B * words, H, W)
+        return io.NodeOutput(as_images(overlays), masks.clamp(0, 1))

@@ -55,13 +55,26 @@ class L2SClassifierLoss(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, classifier=None):
+        names = folder_paths.get_filename_list(FOLDER)
+        if classifier is None or classifier in names:  # None: linked
+            return True
+        missing = (
+            f'There is no classifier "{classifier}"' if classifier else "No classifier is chosen"
+        )
+        return (
+            f"{missing}. Choose one of {', '.join(names)}, or put a classifier that was trained for your model into "
+            f"models/{FOLDER} and refresh (key R)."
+        )
+
+    @classmethod
     def execute(cls, capture: Capture, classifier: str) -> io.NodeOutput:
         loaded = classifiers.load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier)))
         if loaded.config.layout != capture.layout:
             raise ValueError(
                 f'The classifier "{classifier}" was trained on the maps of {loaded.config.layout}; Attention '
                 f"Capture gives {capture.layout}. "
-                "Choose a classifier for this model, or the settings it was trained with."
+                "Choose a classifier for this model, or in Attention Capture the settings it was trained with."
             )
         words = capture.words
         known, unknown = steerable(loaded, words.relations)

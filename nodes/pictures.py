@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -14,15 +13,10 @@ RELATIONS = ("#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595")
 BACKGROUND, FRAME, TEXT, FAINT, STEERED = "#1f2023", "#4a4c52", "#e8e8ea", "#9a9ca3", "#2a2d33"
 
 
-def rgb(colour: str) -> np.ndarray:
-    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
-
-
-def relative(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (words, R, R) at a picture's size (height, width), each from 0 at its median to 1 at its highest."""
-    middle = maps.flatten(1).median(1).values[:, None, None]
-    large = F.interpolate((maps - middle)[None], size, mode="bicubic", align_corners=False)[0]
-    return large.clamp_min(0) / large.amax((1, 2), keepdim=True).clamp_min(1e-12)
+def relative(maps: Tensor) -> Tensor:
+    """Maps (words, R, R), each from 0 at its median and below to 1 at its highest."""
+    above = (maps - maps.flatten(1).median(1).values[:, None, None]).clamp_min(0)
+    return above / above.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
 def overlay(picture: Image.Image, maps: Tensor, names: list[str], first: int = 0) -> Image.Image:
@@ -30,27 +24,26 @@ def overlay(picture: Image.Image, maps: Tensor, names: list[str], first: int = 0
 
     maps: (words, R, R) of at least 0; words without a name are left out; first: the first word's colour.
     """
-    width, height = picture.size
-    seen = np.asarray(picture.convert("RGB"), np.float32)
-    ground = 0.35 * seen + 0.25 * seen.mean(-1, keepdims=True)
-    weights = relative(maps.float(), (height, width)).numpy()
-    labels, covered, colours = [], np.zeros((height, width, 1), np.float32), np.zeros_like(ground)
-    for word, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        if not name:
-            continue
-        weight, colour = 0.8 * weight[..., None], WORDS[(first + word) % len(WORDS)]
-        covered += weight
-        colours += weight * rgb(colour)
-        labels.append((word, name, colour))
-    cover = np.minimum(covered, 0.8)  # where words overlap, their colours mix
-    mixed = ground * (1 - cover) + colours * cover / np.maximum(covered, 1e-6)
-    result = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
-    draw, size, taken = ImageDraw.Draw(result), max(11, height // 16), []
-    for word, name, colour in labels:
+    seen = picture.convert("RGB")
+    result = Image.blend(seen.convert("L").convert("RGB"), seen, 0.6).point(lambda v: 0.6 * v)
+    named = [word for word, name in enumerate(names) if name]
+    shares = 0.8 * relative(maps[named].float())
+    shares = shares / (shares.sum(0) / 0.8).clamp_min(1)  # where words overlap, their colours mix
+    left = 1 - shares.sum(0)  # of what lies below
+    for word, share in zip(named, shares, strict=True):
+        left = left + share
+        mask = Image.fromarray((share / left * 255).round().to(torch.uint8).numpy())
+        colour = Image.new("RGB", seen.size, WORDS[(first + word) % len(WORDS)])
+        result.paste(colour, mask=mask.resize(seen.size, Image.Resampling.BICUBIC))
+    draw, size, taken = ImageDraw.Draw(result), max(11, seen.height // 16), []
+    rows, columns = maps.shape[1:]
+    for word in named:
         peak = int(maps[word].flatten().argmax())
-        rows, columns = maps.shape[1:]
-        at = ((peak % columns + 0.5) / columns * width, (peak // columns + 0.5) / rows * height)
-        taken.append(_label(draw, at, _drawable(name, word), colour, size, taken, result.size))
+        x = (peak % columns + 0.5) / columns * seen.width
+        y = (peak // columns + 0.5) / rows * seen.height
+        colour = WORDS[(first + word) % len(WORDS)]
+        text = _drawable(names[word], word)
+        taken.append(_label(draw, (x, y), text, colour, size, taken, seen.size))
     return result
 
 
@@ -73,7 +66,8 @@ def _label(draw, at, text: str, colour: str, size: int, taken: list[tuple], pict
             and y - high < other[3]
             and y + high > other[1]
         ):
-            y = other[3] + high if other[3] + 2 * high <= picture[1] else other[1] - high
+            below = other[3] + high + 2
+            y = below if below + high <= picture[1] else other[1] - high - 2
     box = (x - wide, y - high, x + wide, y + high)
     draw.rounded_rectangle(box, size / 4, colour)
     draw.text((x, y), text, "black", font, anchor="mm")

@@ -43,7 +43,7 @@ const TEXTS = {
 
 const STYLE = `
 .l2s { display: flex; flex-direction: column; gap: 6px; box-sizing: border-box; width: 100%; height: 100%;
-  min-height: 0; padding: 2px 10px 8px; font: 12px/1.35 Inter, Arial, sans-serif; color: var(--input-text, #ddd); }
+  min-height: 370px; padding: 2px 10px 8px; font: 12px/1.35 Inter, Arial, sans-serif; color: var(--input-text, #ddd); }
 .l2s-head { display: flex; justify-content: space-between; }
 .l2s-head b { font-weight: 600; }
 .l2s-range { position: relative; height: 16px; margin: 0 7px; touch-action: none; cursor: pointer; }
@@ -66,7 +66,7 @@ const STYLE = `
 .l2s-legend span { flex: 1; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
 .l2s-legend b { font-variant-numeric: tabular-nums; }
 .l2s-note { color: var(--descrip-text, #999); }
-.l2s-picture { flex: 1; min-height: 0; display: flex; justify-content: center; }
+.l2s-picture { flex: 1 1 200px; height: 0; min-height: 0; display: flex; justify-content: center; }
 .l2s-picture img { max-width: 100%; height: 100%; object-fit: contain; border-radius: 4px; }
 .l2s [hidden] { display: none; }
 `;
@@ -269,7 +269,7 @@ function attach(node) {
   const widget = node.addDOMWidget("steering", "l2s_steering", view.element, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => 300,
+    getMinHeight: () => 370,
   });
   widget.serialize = false;
   const redraw = () => view.range.draw();

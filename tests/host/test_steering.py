@@ -215,11 +215,14 @@ def test_steer_model_gives_the_same_picture_as_steered_ksampler(scene):
     model, positive, negative, loss = scene
     settings = dict(strength=1.0, start=0.0, end=0.5, refinements=3, target=0.9, sharing="together")
     latent = {"samples": torch.zeros(1, 4, 16, 16)}  # EmptyLatentImage's four channels
-    samples, text, loss_map = SteeredKSampler.execute(
+    samples, text, loss_map, run = SteeredKSampler.execute(
         model, loss, 3, 6, 4.0, "euler", "normal", positive, negative, latent, 1.0, **settings
     ).result
-    (patched,) = SteerModel.execute(model, loss, **settings).result
+    patched, of_patched = SteerModel.execute(model, loss, **settings).result
     assert torch.equal(plain((patched, positive, negative, loss)), samples["samples"])
+    assert text == run.text() == of_patched.text()
+    plain((patched, positive, negative, loss))
+    assert text == of_patched.text()  # the latest run's, not both
     assert text.startswith("step 1: giraffe | above | airplane: ")
     assert len(loss_map["loss"]) >= 2
     assert latent["samples"].shape[1] == 4  # the input is left alone

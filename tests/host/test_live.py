@@ -1,0 +1,238 @@
+"""What is shown of a steered run: live, and afterwards as pictures."""
+
+import base64
+import io
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import server
+import torch
+from learn_to_steer.nodes import pictures
+from learn_to_steer.nodes.attention_capture import AttentionCapture
+from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
+from learn_to_steer.nodes.host import screen
+from learn_to_steer.nodes.relation_parse import RelationParse
+from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
+from learn_to_steer.steering.guidance import Look, Report
+from PIL import Image
+
+SETTINGS = dict(strength=1.0, start=0.0, end=0.6, refinements=1, target=0.9, sharing="together")
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What a browser is sent, as JSON would carry it."""
+    messages = []
+
+    def send_sync(event, data, sid):
+        messages.append((event, json.loads(json.dumps(data)), sid))
+
+    browser = SimpleNamespace(client_id="me", sockets={"me": None}, send_sync=send_sync)
+    monkeypatch.setattr(server.PromptServer, "instance", browser, raising=False)
+    return messages
+
+
+@pytest.fixture(scope="module")
+def scene():
+    from learn_to_steer.nodes import demo_model
+
+    register_folders()
+    with torch.inference_mode():
+        model, clip, vae = demo_model.load()
+        positive, words, _ = RelationParse.execute(clip, "a giraffe above an airplane").result
+        negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+        (capture,) = AttentionCapture.execute(model, words).result
+        loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+        return model, loss, positive, negative
+
+
+def sample(scene, batch=1, steps=25, node_id="7", **settings):
+    model, loss, positive, negative = scene
+    latent = {"samples": torch.zeros(batch, 8, 16, 16)}
+    node = type("Node", (SteeredKSampler,), {"hidden": SimpleNamespace(unique_id=node_id)})
+    return node.execute.__func__(
+        node, model, loss, 2, steps, 5.0, "euler", "normal", positive, negative, latent, 1.0, **SETTINGS | settings
+    )  # fmt: skip
+
+
+def test_a_run_is_shown_step_by_step_to_the_browser_that_queued_it(scene, sent):
+    run = sample(scene).result[3]
+    assert {(event, data["node"], sid) for event, data, sid in sent} == {
+        (screen.STEERING, "7", "me")
+    }
+    states = [data for _, data, _ in sent]
+    assert states[0]["looks"] == [] and states[0]["picture"] is None
+    counts = [len(state["looks"]) for state in states]
+    assert counts == sorted(counts) and set(counts) == set(range(len(run.looks) + 1))
+    last = states[-1]
+    assert last["relations"] == ["giraffe | above | airplane"]
+    assert last["words"] == ["giraffe", "airplane"]
+    assert last["steps"] == 25 and last["steered"] == [0, 15] and last["target"] == 0.9
+    for (step, before, after, spent), look in zip(last["looks"], run.looks, strict=True):
+        assert step == look.step and spent == int(look.spent[0])
+        assert before == look.before[0].tolist() and after == look.after[0].tolist()
+    kind, data = last["picture"].split(",")
+    picture = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert kind == "data:image/jpeg;base64" and picture.size == (screen.SIDE, screen.SIDE)
+
+
+def test_the_last_state_stays_with_the_node(scene, sent):
+    output = sample(scene)
+    assert output.ui == {"l2s_steering": ({k: v for k, v in sent[-1][1].items() if k != "node"},)}
+
+
+@pytest.mark.parametrize("gone", ["no node", "no browser"])
+def test_nothing_is_drawn_where_nobody_looks(scene, sent, monkeypatch, gone):
+    if gone == "no browser":
+        server.PromptServer.instance.sockets = {}
+    monkeypatch.setattr(screen, "overlay", lambda *_: pytest.fail("drawn"))
+    output = sample(scene, node_id=None if gone == "no node" else "7")
+    assert not sent and output.ui["l2s_steering"][0]["picture"] is None
+    assert output.result[3].looks
+
+
+def test_being_watched_changes_nothing_in_the_picture(scene, sent):
+    watched = sample(scene).result[0]["samples"]
+    assert sent
+    assert torch.equal(watched, sample(scene, node_id=None).result[0]["samples"])
+
+
+def test_steer_model_shows_its_runs_on_itself(scene, sent):
+    model, loss, positive, negative = scene
+    node = type("Node", (SteerModel,), {"hidden": SimpleNamespace(unique_id="3:9")})
+    patched, run = node.execute.__func__(node, model, loss, **SETTINGS).result
+    import comfy.sample
+
+    for _ in range(2):
+        sent.clear()
+        comfy.sample.sample(
+            patched, torch.randn(1, 8, 16, 16), 6, 5.0, "euler", "normal", positive, negative,
+            torch.zeros(1, 8, 16, 16), seed=0,
+        )  # fmt: skip
+        assert sent[0][1]["looks"] == [] and sent[0][1]["picture"] is None  # a new run begins
+        assert len(sent[-1][1]["looks"]) == len(run.looks) and sent[-1][1]["picture"]
+        assert {data["node"] for _, data, _ in sent} == {"3:9"}
+
+
+def test_showing_a_run_costs_less_than_two_percent(scene, sent, monkeypatch):
+    """Time spent in what is called to show it, of the whole run's."""
+    spent = 0.0
+
+    def timed(function):
+        def call(*values):
+            nonlocal spent
+            began = time.perf_counter()
+            try:
+                return function(*values)
+            finally:
+                spent += time.perf_counter() - began
+
+        return call
+
+    monkeypatch.setattr(screen.Live, "_draw", timed(screen.Live._draw))
+    monkeypatch.setattr(server.PromptServer.instance, "send_sync", timed(lambda *_: None))
+    sample(scene)
+    shares = []
+    for _ in range(3):
+        spent, began = 0.0, time.perf_counter()
+        sample(scene)
+        shares.append(spent / (time.perf_counter() - began))
+    print("shares of the run's time:", shares)
+    assert min(shares) < 0.02
+
+
+# --- Pictures ---------------------------------------------------------------------------------------------------
+
+
+def spot(row: int, column: int) -> torch.Tensor:
+    maps = torch.full((16, 16), 0.01)
+    maps[row - 1 : row + 2, column - 1 : column + 2] = 1.0
+    return maps
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+
+
+def hue(image: Image.Image, at: tuple[int, int]) -> np.ndarray:
+    colour = np.asarray(image, float)[at[1], at[0]]
+    return colour / colour.max()
+
+
+def test_words_have_their_own_colours_where_the_model_looks():
+    grey = Image.new("RGB", (256, 256), "#808080")
+    maps = torch.stack([spot(3, 3), spot(12, 12)])
+    seen = pictures.overlay(grey, maps, ["giraffe", "airplane"])
+    assert seen.size == grey.size
+    for word, corner in ((0, (40, 40)), (1, (216, 216))):
+        wanted = rgb(pictures.WORDS[word])
+        assert np.abs(hue(seen, corner) - wanted / wanted.max()).max() < 0.3
+    far = np.asarray(seen, float)[200, 40]
+    assert far.max() - far.min() < 6  # where nothing is attended to, no colour
+    only = pictures.overlay(grey, maps[1:], ["airplane"], first=1)
+    assert np.array_equal(np.asarray(only)[180:], np.asarray(seen)[180:])
+
+
+def test_names_stay_inside_the_picture_and_apart():
+    grey = Image.new("RGB", (128, 128), "#808080")
+    corner = torch.zeros(2, 16, 16)
+    corner[:, 0, 0] = 1.0
+    seen = np.asarray(pictures.overlay(grey, corner, ["a very long name", "another"]), int)
+    boxes = [np.argwhere(np.abs(seen - rgb(colour)).max(-1) < 3) for colour in pictures.WORDS[:2]]
+    assert all(len(box) > 100 for box in boxes)
+    (top, bottom), (after, _) = ((box[:, 0].min(), box[:, 0].max()) for box in boxes)
+    assert bottom < after
+
+
+def test_words_that_the_font_lacks_are_numbered():
+    assert pictures._drawable("chat gris", 0) == "chat gris"
+    assert pictures._drawable("長頸鹿", 1) == "2"
+
+
+def test_words_without_a_name_are_left_out():
+    grey = Image.new("RGB", (64, 64), "#808080")
+    maps = torch.stack([spot(3, 3), spot(12, 12)])
+    alone = pictures.overlay(grey, maps, ["", "airplane"])
+    assert np.asarray(alone, float)[:32, :32].std(-1).max() < 1
+
+
+def report(batch=1, relations=2) -> Report:
+    run = Report([f"dog | above | {name}" for name in ("cat", "bus")[:relations]])
+    run.words, run.steps, run.steered, run.target = ["dog", "cat", "bus"], 20, range(0, 10), 0.9
+    for step in range(5):
+        before = torch.tensor([[0.15 * step, 0.05 * step]])[:, :relations].repeat(batch, 1)
+        maps = torch.stack([torch.stack([spot(3, 3), spot(8, 8), spot(12, 12)])] * batch)
+        run.looks.append(Look(step, 0.5, before, before + 0.1, torch.ones(batch).long(), maps))
+    return run
+
+
+def test_chart_has_a_line_for_each_relation():
+    seen = np.asarray(pictures.chart(report()), int)
+    assert seen.shape == (432, 768, 3)
+
+    def has(colour):
+        return (np.abs(seen - rgb(colour)).max(-1) < 12).sum()
+
+    assert has(pictures.RELATIONS[0]) > 100 and has(pictures.RELATIONS[1]) > 100
+    assert has(pictures.RELATIONS[2]) == 0 and has(pictures.STEERED) > 1000
+
+
+def test_steering_report_gives_pictures_and_text(tmp_path):
+    run = report(batch=2)
+    node = SteeringReport
+    overlays, charts, text = node.execute(run, torch.rand(2, 96, 64, 3)).result
+    assert overlays.shape == (2, 96, 64, 3) and charts.shape == (2, 432, 768, 3)
+    assert text == run.text()
+    with pytest.raises(ValueError, match="The run made 2 pictures and 1 are given"):
+        node.execute(run, torch.rand(1, 96, 64, 3))
+
+
+def test_steering_report_of_a_run_that_was_not_steered_gives_the_picture_back():
+    images = torch.rand(1, 96, 64, 3)
+    output = SteeringReport.execute(Report(), images)
+    overlays, charts, text = output.result
+    assert (overlays - images).abs().max() < 1 / 255 and text == "Not steered."
+    assert charts.shape == (1, 432, 768, 3) and len(output.ui["images"]) == 2
