@@ -33,9 +33,9 @@ class AttentionCapture(io.ComfyNode):
             node_id="L2S_AttentionCapture",
             display_name="Attention Capture",
             category="learn-to-steer",
-            description="Chooses the text-to-image attention that is read while sampling. The settings must "
-            "be those that the classifier was trained with.",
-            search_aliases=["cross attention", "attention maps", "learn to steer"],
+            description="Chooses which attention is read: where the model looks for each word. Leave the settings as "
+            "they are unless the classifier was trained with others.",
+            search_aliases=["cross attention", "attention maps", "daam", "learn to steer"],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model that will be steered. It is not changed."
@@ -53,7 +53,7 @@ class AttentionCapture(io.ComfyNode):
                     options=["averaged", "kept"],
                     default="averaged",
                     advanced=True,
-                    tooltip="One map per layer, or one per attention head.",
+                    tooltip="averaged: one map a layer. kept: one for every attention head.",
                 ),
                 io.Int.Input(
                     "resolution",
@@ -70,8 +70,8 @@ class AttentionCapture(io.ComfyNode):
                     default="text",
                     optional=True,
                     advanced=True,
-                    tooltip="Attention shared out among the text alone, or, where picture and text attend to both "
-                    "(Flux, SD3 and others), among all.",
+                    tooltip="text: shared out among the words only. whole: among words and picture; differs only in "
+                    "models such as Flux and SD3.",
                 ),
             ],
             outputs=[
@@ -109,8 +109,8 @@ class PreviewAttentionMaps(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model that drew the picture."),
                 io.Conditioning.Input("positive", tooltip="The prompt that it was drawn from."),
                 CaptureType.Input("capture", tooltip="From Attention Capture."),
-                io.Latent.Input("samples", tooltip="The finished latent."),
-                io.Image.Input("images", tooltip="The same, decoded."),
+                io.Latent.Input("samples", tooltip="The finished latent, from any sampler."),
+                io.Image.Input("images", tooltip="The same latent, decoded by VAE Decode."),
                 io.Float.Input(
                     "noise",
                     default=0.5,
@@ -123,10 +123,12 @@ class PreviewAttentionMaps(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     display_name="overlays",
-                    tooltip="One picture per word: bright where the model attends to it.",
+                    tooltip="One picture per word, coloured where the model looks, "
+                    "with the word at the brightest place.",
                 ),
                 io.Mask.Output(
-                    display_name="maps", tooltip="The same as masks in 0..1, for other nodes."
+                    display_name="maps",
+                    tooltip="The same as masks in 0..1 for other nodes, each stretched to its own brightest place.",
                 ),
             ],
         )

@@ -33,8 +33,8 @@ class L2SClassifierLoss(io.ComfyNode):
             display_name="L2S Classifier Loss",
             category="learn-to-steer",
             description="A small trained classifier that reads from the attention maps whether things are "
-            "where the prompt says. Its mistakes' gradient steers the picture.",
-            search_aliases=["learn to steer", "relation classifier", "spatial loss"],
+            "where the prompt says. Steering follows its opinion.",
+            search_aliases=["learn to steer", "relation classifier", "spatial loss", "guidance"],
             inputs=[
                 CaptureType.Input("capture", tooltip="From Attention Capture."),
                 io.Combo.Input(

@@ -114,7 +114,7 @@ class LoadDemoModel(io.ComfyNode):
             category="learn-to-steer",
             description="The small emoji model that comes with this pack: 25 kinds of objects, 128 px. "
             "Nothing to download.",
-            search_aliases=["emoji", "demo", "learn to steer"],
+            search_aliases=["emoji", "demo", "learn to steer", "checkpoint", "loader"],
             inputs=[],
             outputs=[
                 io.Model.Output(tooltip="The diffusion model."),

@@ -19,11 +19,16 @@ class RelationParse(io.ComfyNode):
             description="Encodes a prompt and reads its relations: left of, right of, above, below, near, behind and "
             "so on. Shows what it understood; correct it in the box below the prompt.",
             search_aliases=[
-                "spatial prompt",
-                "left of",
-                "above",
-                "learn to steer",
                 "clip text encode",
+                "learn to steer",
+                "spatial prompt",
+                "spatial relations",
+                "relation",
+                "position",
+                "left of",
+                "right of",
+                "above",
+                "below",
             ],
             inputs=[
                 io.Clip.Input(

@@ -1,5 +1,7 @@
 """Steered KSampler, and Steer Model for every other sampler."""
 
+import json
+
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -14,6 +16,11 @@ from .pictures import as_images, as_pictures, chart, overlay
 
 LossMap = io.Custom("LOSS_MAP")
 RunType = io.Custom("L2S_RUN")
+ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
+# Newer hosts show what a node showed once more when its outputs were kept from an earlier run.
+SHOWN_AGAIN = (
+    {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
+)
 # What an empty latent of a newer host says about itself.
 DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
@@ -29,7 +36,8 @@ def steering_inputs() -> list:
             max=10.0,
             step=0.05,
             display_mode=io.NumberDisplay.slider,
-            tooltip="Length of one gradient step, in tenths of the latent's standard deviation. 0 turns steering off.",
+            tooltip="How far one gradient step moves the latent: 1 is a tenth of its standard deviation. 0 turns "
+            "steering off; too much loses things.",
         ),
         io.Float.Input(
             "start",
@@ -37,7 +45,7 @@ def steering_inputs() -> list:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="First steered step, as a share of all steps. 0 is the first step, where the layout is decided.",
+            tooltip="Where steering begins, as a share of all steps. Keep 0: the first steps decide the layout.",
         ),
         io.Float.Input(
             "end",
@@ -45,14 +53,15 @@ def steering_inputs() -> list:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Where steering ends, as a share of all steps.",
+            tooltip="Where steering ends, as a share of all steps; 0.6 of 25 steps is steps 1 to 15.",
         ),
         io.Int.Input(
             "refinements",
             default=usual.refinements,
             min=0,
             max=50,
-            tooltip="Most gradient steps in one sampling step.",
+            tooltip="Most gradient steps in one sampling step. More pull harder, cost time, and lose things when too "
+            "many. 0 turns steering off.",
         ),
         io.Float.Input(
             "target",
@@ -61,13 +70,15 @@ def steering_inputs() -> list:
             max=0.9999,
             step=0.01,
             round=False,
-            tooltip="A relation counts as satisfied at this probability; when all are, nothing more is done.",
+            tooltip="A relation that is read with this probability is satisfied; when all are, the picture is left "
+            'alone. Raise it when "satisfied" pictures are wrong.',
         ),
         io.Combo.Input(
             "sharing",
             options=list(SHARING),
             default=usual.sharing,
-            tooltip="How several relations share the gradient steps.",
+            tooltip="Which unsatisfied relations a gradient step serves: all of them together, the worst first, or one "
+            "after the other (round-robin).",
         ),
         io.Boolean.Input(
             "save_memory",
@@ -97,7 +108,7 @@ class SteeredKSampler(io.ComfyNode):
             display_name="Steered KSampler",
             category="learn-to-steer",
             description="KSampler that puts things where the prompt says. With strength 0 it is KSampler, bit for bit.",
-            search_aliases=["ksampler", "learn to steer", "spatial guidance", "layout"],
+            search_aliases=["ksampler", *ALIASES],
             inputs=[
                 io.Model.Input("model", tooltip="The model used for denoising."),
                 LossType.Input("loss", tooltip="From L2S Classifier Loss."),
@@ -134,7 +145,9 @@ class SteeredKSampler(io.ComfyNode):
                     default="normal",
                     tooltip="How the noise is taken away.",
                 ),
-                io.Conditioning.Input("positive", tooltip="From Relation Parse."),
+                io.Conditioning.Input(
+                    "positive", tooltip="From Relation Parse; other nodes may come in between."
+                ),
                 io.Conditioning.Input("negative", tooltip="What the picture should not show."),
                 io.Latent.Input("latent_image", tooltip="The latent to denoise."),
                 io.Float.Input(
@@ -143,7 +156,7 @@ class SteeredKSampler(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Less than 1 keeps some of the latent's picture.",
+                    tooltip="How much is drawn anew; less than 1 keeps some of the latent's picture.",
                 ),
                 *steering_inputs(),
             ],
@@ -161,6 +174,8 @@ class SteeredKSampler(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            not_idempotent=True,  # it shows its run on itself, so another node's is not its own
+            **SHOWN_AGAIN,
         )
 
     @classmethod
@@ -187,7 +202,7 @@ class SteeredKSampler(io.ComfyNode):
             callback=latent_preview.prepare_callback(model, steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )  # fmt: skip
         text = report.text() or "Not steered."
-        seen = {"l2s_steering": (live.state(report),)}
+        seen = {"l2s_steering": (json.dumps(live.state(report)),)}  # a dict would count as a file
         return io.NodeOutput(latent, text, report.loss_map(), report, ui=seen)
 
 
@@ -200,20 +215,23 @@ class SteerModel(io.ComfyNode):
             category="learn-to-steer",
             description="The same steering as a patched MODEL, for KSampler, SamplerCustomAdvanced and other "
             "packs' samplers. Steering Report shows what it did.",
-            search_aliases=["learn to steer", "spatial guidance", "layout", "patch model"],
+            search_aliases=["patch model", *ALIASES],
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is cloned, not changed."),
                 LossType.Input("loss", tooltip="From L2S Classifier Loss."),
                 *steering_inputs(),
             ],
             outputs=[
-                io.Model.Output(tooltip="The steered model: goes to any sampler."),
+                io.Model.Output(
+                    tooltip="The steered model: goes to any sampler, with the positive of Relation Parse."
+                ),
                 RunType.Output(
                     display_name="run",
                     tooltip="What happened in the latest run: goes to Steering Report.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            not_idempotent=True,  # it shows its runs on itself
         )
 
     @classmethod
@@ -238,7 +256,15 @@ class SteeringReport(io.ComfyNode):
             category="learn-to-steer",
             description="What steering did, as pictures and text that can be saved: where the model looked for each "
             "word, and how sure the classifier was of each relation, step by step.",
-            search_aliases=["learn to steer", "attention overlay", "heat map", "chart", "plot"],
+            search_aliases=[
+                "learn to steer",
+                "attention overlay",
+                "heat map",
+                "daam",
+                "chart",
+                "plot",
+                "loss",
+            ],
             inputs=[
                 RunType.Input("run", tooltip="From Steered KSampler or Steer Model."),
                 io.Image.Input("images", tooltip="The pictures of that run, decoded."),
@@ -246,7 +272,8 @@ class SteeringReport(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     display_name="overlays",
-                    tooltip="Each picture, with every word's attention in a colour of its own.",
+                    tooltip="Each picture, with every word's attention in a colour of its own, as the last steered "
+                    "step saw it.",
                 ),
                 io.Image.Output(
                     display_name="chart",

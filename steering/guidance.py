@@ -128,13 +128,18 @@ class Report:
 
 
 def refine(
-    x: Tensor, losses: Callable[[Tensor], Tensor], size: float, steering: Steering
+    x: Tensor,
+    losses: Callable[[Tensor], Tensor],
+    size: float,
+    steering: Steering,
+    turns: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradient steps on one sampling step's latent (Learn-to-Steer, section 3, with the faults of its code mended:
     every relation must be satisfied, the last step is judged too, and the best latent is kept).
 
     x: (B, C, H, W), an ordinary tensor; losses: latent -> (B, relations), differentiable; size: the latent's standard
-    deviation at this noise level, the unit of a step. Pictures that are satisfied stay where they are.
+    deviation at this noise level, the unit of a step; turns: gradient steps of earlier sampling steps, from which
+    round-robin goes on. Pictures that are satisfied stay where they are.
     Returns the best latent, probabilities before and after (B, relations), and gradient steps spent (B,).
     Raises FloatingPointError when a loss or gradient is not finite.
     """
@@ -160,7 +165,7 @@ def refine(
         wanting = (detached > enough) & (best_losses.amax(1) > enough)[:, None]  # (B, relations)
         if last or not wanting.any():
             break
-        share = _share(detached, wanting, turn, steering.sharing)
+        share = _share(detached, wanting, turns + turn, steering.sharing)
         (gradient,) = torch.autograd.grad((now * share).sum(), leaf)
         if not gradient.isfinite().all():
             raise FloatingPointError("The gradient is not a finite number")

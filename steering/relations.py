@@ -68,6 +68,10 @@ def _label(text: str) -> str | None:
     return None
 
 
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts that write no spaces between words.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+
+
 def _phrase(prompt: str, part: str, taken: list[tuple[int, int]], where: str) -> Phrase:
     """Where the prompt has the part, a phrase with or without "#2" and "@5-6"; not in the spans that are taken.
 
@@ -77,7 +81,8 @@ def _phrase(prompt: str, part: str, taken: list[tuple[int, int]], where: str) ->
         r"(.+?)\s*(?:#\s*([1-9]\d{0,3}))?\s*(?:@\s*([\d\s,-]+))?", part, re.DOTALL
     ).groups()
     name = re.sub(r"^(?:an?|the)\s+", "", name, flags=re.IGNORECASE)
-    pattern = r"(?<![\w-])" + r"\s+".join(map(re.escape, name.split())) + r"(?![\w-])"
+    beside = rf"(?![{UNSPACED}])[\w-]"  # what would make it part of a longer word
+    pattern = rf"(?<!{beside})" + r"\s+".join(map(re.escape, name.split())) + rf"(?!{beside})"
     places = [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]
     if not places:
         raise ValueError(where + f'"{name}" is not in the prompt. Write it as it stands there.')

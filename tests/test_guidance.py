@@ -78,6 +78,10 @@ def test_not_a_number_is_an_error():
 def test_round_robin_takes_turns_and_worst_first_takes_the_worst():
     turns, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(refinements=2, sharing="round-robin"))
     assert turns[0, 0, 0, 0] == turns[0, 0, 0, 1] > 0  # one step each
+    again, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(sharing="round-robin"), turns=1)
+    assert (
+        again[0, 0, 0, 0] == 0 and again[0, 0, 0, 1] > 0
+    )  # the next sampling step serves the next
     worst, *_ = refine(X, pulls(0.5, 1.0), 1.0, Steering(refinements=1, sharing="worst first"))
     assert worst[0, 0, 0, 0] == 0 and worst[0, 0, 0, 1] != 0
     both, *_ = refine(X, pulls(0.5, 1.0), 1.0, Steering(refinements=1, sharing="together"))

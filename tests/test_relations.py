@@ -274,6 +274,26 @@ def test_override(lines, label, subject, object):
     assert (relation.label, relation.subject.span, relation.object.span) == (label, subject, object)
 
 
+@pytest.mark.parametrize(
+    "prompt, line",
+    [
+        ("一只狗在猫的左边", "狗 | left of | 猫"),
+        ("犬は猫の左にいる", "犬 | left of | 猫"),
+        ("หมาอยู่ทางซ้ายของแมว", "หมา | left of | แมว"),
+        ("собака слева от кошки", "собака | left of | кошки"),
+    ],
+)
+def test_override_in_other_scripts(prompt, line):
+    (relation,) = override(prompt, line).relations
+    assert str(relation) == line
+    check_spans(override(prompt, line))
+
+
+def test_override_takes_no_part_of_a_word():
+    with pytest.raises(ValueError, match='"соба" is not in the prompt'):
+        override("собака слева от кошки", "соба | left of | кошки")
+
+
 def test_override_gives_rows_by_hand():
     (relation,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").relations
     assert relation == Relation(

@@ -29,13 +29,23 @@ const TEXTS = {
     empty: "运行后，这里会显示分类器对每个关系的把握，以及模型在看哪里。",
     target: "目标",
   },
+  "zh-TW": {
+    range: "引導步驟",
+    of: (first, last, total) => `第 ${first}–${last} 步，共 ${total} 步`,
+    share: (first, last) => `${first}–${last} %`,
+    none: "無",
+    start: "引導的第一步",
+    end: "引導的最後一步",
+    empty: "執行後，這裡會顯示分類器對每個關係的把握，以及模型在看哪裡。",
+    target: "目標",
+  },
   ja: {
-    range: "誘導するステップ",
+    range: "ガイダンスのステップ",
     of: (first, last, total) => `${first}–${last} / ${total}`,
     share: (first, last) => `${first}–${last} %`,
     none: "なし",
-    start: "最初に誘導するステップ",
-    end: "最後に誘導するステップ",
+    start: "ガイダンスの最初のステップ",
+    end: "ガイダンスの最後のステップ",
     empty: "実行すると、各関係に対する分類器の確信度と、モデルが見ている場所がここに表示されます。",
     target: "目標",
   },
@@ -73,7 +83,7 @@ const STYLE = `
 
 const text = (key) => {
   const locale = String(app.ui?.settings?.getSettingValue?.("Comfy.Locale") ?? "en");
-  return (TEXTS[locale.slice(0, 2)] ?? TEXTS.en)[key];
+  return (TEXTS[locale] ?? TEXTS[locale.slice(0, 2)] ?? TEXTS.en)[key];
 };
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -272,6 +282,8 @@ function attach(node) {
     getMinHeight: () => 370,
   });
   widget.serialize = false;
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
   const redraw = () => view.range.draw();
   for (const name of ["start", "end", "steps"]) {
     const watched = view.range.widget(name);
@@ -279,15 +291,21 @@ function attach(node) {
   }
   also(node, "onConfigure", redraw);
   also(node, "onConnectionsChange", redraw);
-  also(node, "onExecuted", (output) => show(node, output?.l2s_steering?.[0]));
+  also(node, "onExecuted", (output) => showKept(node, output));
   redraw();
 }
 
 function show(node, run) {
   const view = views.get(node);
-  if (!view || !run) return;
+  if (!view) return;
   view.show(run);
   view.range.draw();
+}
+
+/** What the server keeps of the last run, as JSON text in a list. */
+function showKept(node, output) {
+  const kept = output?.l2s_steering?.[0];
+  if (kept) show(node, JSON.parse(kept));
 }
 
 /** A node by the id that the server knows it by; inside subgraphs "4:7", the way there. */
@@ -295,7 +313,7 @@ function find(id) {
   let graph = app.rootGraph ?? app.graph;
   let node;
   for (const part of String(id).split(":")) {
-    node = graph?.getNodeById(Number(part));
+    node = graph?.getNodeById(part);
     graph = node?.subgraph;
   }
   return node;
@@ -313,8 +331,13 @@ app.registerExtension({
   nodeCreated(node) {
     if (NODES.includes(node.comfyClass)) attach(node);
   },
-  loadedGraphNode(node) {
-    // A workflow's tab that is opened again: its outputs are still known.
-    show(node, app.nodeOutputs?.[node.id]?.l2s_steering?.[0]);
+  onNodeOutputsUpdated(outputs) {
+    // A workflow's tab is opened again. Inside subgraphs a node is known by "its subgraph's id:its own".
+    for (const [id, output] of Object.entries(outputs ?? {})) {
+      const [own, subgraph] = id.split(":").reverse();
+      const root = app.rootGraph ?? app.graph;
+      const node = (subgraph ? root.subgraphs?.get(subgraph) : root)?.getNodeById(own);
+      if (node) showKept(node, output);
+    }
   },
 });

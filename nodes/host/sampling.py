@@ -157,6 +157,7 @@ class _SteeredModel:
         self.step = -1
         # Looks to leave out: twice as many each time all relations were found satisfied.
         self.pause = self.skip = 0
+        self.turns = 0  # gradient steps taken
         self.pending = None  # uni_pc's move, to be made by its callback
 
     def __getattr__(self, name):
@@ -220,7 +221,7 @@ class _SteeredModel:
             start = x.clone()
             try:
                 moved, before, after, spent = refine(
-                    start, losses, math.hypot(signal, noise), self.steering
+                    start, losses, math.hypot(signal, noise), self.steering, self.turns
                 )
             except FloatingPointError as error:
                 return self._give_up(x, str(error))
@@ -244,6 +245,7 @@ class _SteeredModel:
             self.skip = self.pause
             return x
         self.pause = 0
+        self.turns += int(spent.max())
         if self.name in UNI_PC:
             # uni_pc hands out a rescaled copy of its state: the model sees the moved copy, the state follows later.
             self.pending = (moved - start) / math.hypot(1.0, float(sigma[0]))
