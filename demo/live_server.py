@@ -90,10 +90,12 @@ class Server:
 
 
 @contextmanager
-def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[Server]:
+def serving(
+    base: Path = ROOT / ".work" / "comfyui", *options: str, unpacked: str | None = None
+) -> Iterator[Server]:
     """Start ComfyUI with this pack in base/custom_nodes; everything that it writes lies in base.
 
-    options: of the host's command line.
+    options: of the host's command line. unpacked: the name of a folder there that is run instead of this one.
     """
     if not (TREE / "main.py").exists():
         raise RuntimeError(
@@ -102,11 +104,12 @@ def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[
     import torch  # here, because it is slow
 
     base = base.resolve()
-    link = base / "custom_nodes" / PACK
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.is_symlink():
-        link.unlink()
-    link.symlink_to(ROOT)
+    if unpacked is None:
+        link = base / "custom_nodes" / PACK
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(ROOT)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -123,7 +126,7 @@ def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[
         )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
-        _wait(server)
+        _wait(server, unpacked or PACK)
         yield server
     finally:
         process.terminate()
@@ -134,8 +137,11 @@ def serving(base: Path = ROOT / ".work" / "comfyui", *options: str) -> Iterator[
             process.wait()
 
 
-def _wait(server: Server) -> None:
-    """Until the server answers with this pack loaded. Raises RuntimeError with the log's end when it does not."""
+def _wait(server: Server, pack: str) -> None:
+    """Until the server answers with this pack loaded. Raises RuntimeError with the log's end when it does not.
+
+    pack: the name of its folder.
+    """
     patience = time.monotonic() + PATIENCE
     while True:
         try:
@@ -147,7 +153,7 @@ def _wait(server: Server) -> None:
                     f"ComfyUI did not come up in {PATIENCE} s. {server.last_lines()}"
                 ) from None
             time.sleep(0.2)
-    lines = [line for line in server.log.read_text(errors="replace").splitlines() if PACK in line]
+    lines = [line for line in server.log.read_text(errors="replace").splitlines() if pack in line]
     text = "\n".join(lines)
     if "IMPORT FAILED" in text or "Error while calling comfy_entrypoint" in text:
         raise RuntimeError(f"ComfyUI could not load this pack ({server.log}):\n{text}")

@@ -1,7 +1,7 @@
 """Maps of a real model: what its text-to-image attention looks at, for every family of the table."""
 
 import contextlib
-import importlib
+import sys
 
 import comfy.conds
 import comfy.ldm.modules.attention
@@ -137,7 +137,7 @@ class _Reading:
                     if module is not None:
                         hooks.append(module.register_forward_pre_hook(self._announce(number)))
             if self.family.bypasses:
-                bypassed = importlib.import_module(self.family.bypasses)
+                bypassed = sys.modules[self.family.bypasses]
                 original = bypassed.optimized_attention
                 bypassed.optimized_attention = lambda *args, **kwargs: self.attend(
                     original, *args, **kwargs
