@@ -1,4 +1,4 @@
-"""Run the first bundled workflow in a real ComfyUI, for its own prompt and five more: `make demo`.
+"""Run the workflow that shows steered against plain in a real ComfyUI, for its own prompt and five more: `make demo`.
 
 Writes output/demo.png and the single pictures beside it.
 """
@@ -17,7 +17,7 @@ from live_server import Server, node_id, serving, to_api
 from PIL import Image, ImageDraw, ImageFont
 from scenes import RELATIONS, holds
 
-WORKFLOW = host.ROOT / "workflows" / "Put things where the prompt says (emoji demo).json"
+WORKFLOW = host.ROOT / "workflows" / "Steered against plain (emoji demo).json"
 OUTPUT = host.ROOT / "output"
 PROMPTS = (  # GenEval's; the classifier has never seen these pairs
     "a dog right of a teddy bear", "a zebra left of an elephant", "a bus below a toothbrush",

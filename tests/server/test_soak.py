@@ -16,7 +16,7 @@ from learn_to_steer.steering.guidance import Steering
 from live_server import ROOT, Server, node_id, serving, to_api
 from torch import Tensor
 
-DEMO = ROOT / "workflows" / "Put things where the prompt says (emoji demo).json"
+DEMO = ROOT / "workflows" / "Steered against plain (emoji demo).json"
 STEPS = 8
 ROUND = ("plain", "steered", "cancelled", "steered", "failing")
 ROUNDS = 10

