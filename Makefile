@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test families test-hosts bench bench-cost train workflows pack clean
+.PHONY: help setup demo test families test-hosts bench bench-cost train workflows pictures pack clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -41,6 +41,9 @@ train: setup  ## train the demo world's models again (about two hours on two cor
 
 workflows: setup  ## write the bundled workflows and their pictures again
 	@$(VENV) demo/workflows.py
+
+pictures: setup  ## take the pictures of README and the help pages again, in a browser
+	@$(VENV) -m pytest tests/browser/test_walk.py --write-pictures
 
 pack: setup  ## check and make the zip that the Comfy registry would get; it goes to output/
 	@$(VENV) demo/pack.py

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..steering import classifier as classifiers
 from ..steering.loss import ClassifierLoss, steerable
 from .attention_capture import Capture, CaptureType
-from .host.screen import show
+from .host.screen import SHOWN_AGAIN, show
 
 FOLDER = "l2s_classifiers"
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
@@ -52,6 +52,7 @@ class L2SClassifierLoss(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            **SHOWN_AGAIN,
         )
 
     @classmethod
@@ -86,4 +87,4 @@ class L2SClassifierLoss(io.ComfyNode):
         loss = ClassifierLoss(loaded, words.prompt, known, words.words, pairs)
         notes = "\n".join(unknown)
         show(cls, notes)
-        return io.NodeOutput(loss, notes)
+        return io.NodeOutput(loss, notes, ui=ui.PreviewText(notes))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -27,8 +28,9 @@ def overlay(picture: Image.Image, maps: Tensor, names: list[str], first: int = 0
     seen = picture.convert("RGB")
     result = Image.blend(seen.convert("L").convert("RGB"), seen, 0.6).point(lambda v: 0.6 * v)
     named = [word for word, name in enumerate(names) if name]
-    shares = 0.8 * relative(maps[named].float())
-    shares = shares / (shares.sum(0) / 0.8).clamp_min(1)  # where words overlap, their colours mix
+    smooth = F.avg_pool2d(maps.float(), 3, 1, 1, count_include_pad=False)  # single cells are noise
+    shares = 0.85 * relative(smooth[named]) ** 1.5
+    shares = shares / (shares.sum(0) / 0.85).clamp_min(1)  # where words overlap, their colours mix
     left = 1 - shares.sum(0)  # of what lies below
     for word, share in zip(named, shares, strict=True):
         left = left + share
@@ -38,7 +40,7 @@ def overlay(picture: Image.Image, maps: Tensor, names: list[str], first: int = 0
     draw, size, taken = ImageDraw.Draw(result), max(11, seen.height // 16), []
     rows, columns = maps.shape[1:]
     for word in named:
-        peak = int(maps[word].flatten().argmax())
+        peak = int(smooth[word].flatten().argmax())
         x = (peak % columns + 0.5) / columns * seen.width
         y = (peak // columns + 0.5) / rows * seen.height
         colour = WORDS[(first + word) % len(WORDS)]
@@ -74,14 +76,14 @@ def _label(draw, at, text: str, colour: str, size: int, taken: list[tuple], pict
     return box
 
 
-def chart(report: Report, picture: int = 0, size: tuple[int, int] = (768, 432)) -> Image.Image:
+def chart(report: Report, picture: int = 0, size: tuple[int, int] = (640, 480)) -> Image.Image:
     """Each relation's probability over the sampling steps, before and after every look, for one picture of a batch."""
     scale, (width, height) = 2, size  # drawn twice as large, for smooth lines
     sheet = Image.new("RGB", (width * scale, height * scale), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(16 * scale)
-    left, top, right, line = 56, 20, 20, 24
-    bottom = 44 + line * max(1, len(report.relations))
+    font = ImageFont.load_default(21 * scale)  # readable on a node, which shows it at half its size
+    left, top, right, line = 56, 20, 20, 32
+    bottom = 56 + line * max(1, len(report.relations))
     across, down = width - left - right, height - top - bottom
 
     def place(step: float, probability: float) -> tuple[float, float]:
@@ -97,7 +99,7 @@ def chart(report: Report, picture: int = 0, size: tuple[int, int] = (768, 432)) 
         draw.text((x - 10 * scale, y), f"{level:g}", FAINT, font, anchor="rm")
     for step in sorted({0, steered.start, steered.stop, report.steps}):
         x, y = place(step, 0)
-        draw.text((x, y + 14 * scale), str(step), FAINT, font, anchor="mm")
+        draw.text((x, y + 18 * scale), str(step), FAINT, font, anchor="mm")
     y = place(0, report.target)[1]
     for x in range(left, width - right, 12):
         draw.line([(x * scale, y), ((x + 6) * scale, y)], TEXT, scale)
@@ -115,7 +117,7 @@ def chart(report: Report, picture: int = 0, size: tuple[int, int] = (768, 432)) 
         text = name.replace(" | ", " ")
         if report.looks:
             text += f"   {float(report.looks[-1].after[picture, relation]):.2f}"
-        y = (height - bottom + 44 + line * relation) * scale
+        y = (height - bottom + 58 + line * relation) * scale
         draw.line([(left * scale, y), ((left + 24) * scale, y)], colour, 4 * scale)
         draw.text(((left + 34) * scale, y), text, TEXT, font, anchor="lm")
     if not report.looks:

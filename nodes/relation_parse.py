@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..steering import relations
-from .host.screen import show
+from .host.screen import SHOWN_AGAIN, show
 from .host.words import find_words, mark
 
 Relations = io.Custom("L2S_RELATIONS")
@@ -68,6 +68,7 @@ class RelationParse(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            **SHOWN_AGAIN,
         )
 
     @classmethod

@@ -11,16 +11,13 @@ from comfy_api.latest import io, ui
 from ..steering.guidance import SHARING, Report, Steering
 from .classifier_loss import LossType
 from .host.sampling import REFUSED, check_sampler, steer
-from .host.screen import Live
+from .host.screen import SHOWN_AGAIN, Live
 from .pictures import as_images, as_pictures, chart, overlay
 
 LossMap = io.Custom("LOSS_MAP")
 RunType = io.Custom("L2S_RUN")
 ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
-# Newer hosts show what a node showed once more when its outputs were kept from an earlier run.
-SHOWN_AGAIN = (
-    {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
-)
+ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
 # What an empty latent of a newer host says about itself.
 DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
@@ -33,7 +30,7 @@ def steering_inputs() -> list:
             "strength",
             default=usual.strength,
             min=0.0,
-            max=10.0,
+            max=5.0,
             step=0.05,
             display_mode=io.NumberDisplay.slider,
             tooltip="How far one gradient step moves the latent: 1 is a tenth of its standard deviation. 0 turns "

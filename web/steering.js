@@ -4,7 +4,8 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
-const NODES = ["L2S_SteeredKSampler", "L2S_SteerModel"];
+const STEERED = ["L2S_SteeredKSampler", "L2S_SteerModel"];
+const TALKING = ["L2S_RelationParse", "L2S_ClassifierLoss"]; // say on themselves what they understood
 const EVENT = "learn-to-steer.steering"; // nodes/host/screen.py sends it
 const LINES = ["#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595"]; // as in nodes/pictures.py
 
@@ -308,6 +309,12 @@ function showKept(node, output) {
   if (kept) show(node, JSON.parse(kept));
 }
 
+/** Text on a node, as the front end shows it while a node runs; here also for one whose outputs were kept. */
+function say(node, output) {
+  const text = output?.text?.[0];
+  if (text && node.graph === app.canvas?.graph) api.dispatchCustomEvent?.("progress_text", { nodeId: String(node.id), text });
+}
+
 /** A node by the id that the server knows it by; inside subgraphs "4:7", the way there. */
 function find(id) {
   let graph = app.rootGraph ?? app.graph;
@@ -329,7 +336,8 @@ app.registerExtension({
     });
   },
   nodeCreated(node) {
-    if (NODES.includes(node.comfyClass)) attach(node);
+    if (STEERED.includes(node.comfyClass)) attach(node);
+    if (TALKING.includes(node.comfyClass)) also(node, "onExecuted", (output) => say(node, output));
   },
   onNodeOutputsUpdated(outputs) {
     // A workflow's tab is opened again. Inside subgraphs a node is known by "its subgraph's id:its own".

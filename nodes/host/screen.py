@@ -1,10 +1,11 @@
 """What people see of a node while it runs: text, and a steered run as a chart and a picture."""
 
 import base64
-import io
 import time
+from io import BytesIO
 
 import latent_preview
+from comfy_api.latest import io
 from PIL import Image
 
 from ...steering.guidance import Report
@@ -12,9 +13,11 @@ from ..pictures import overlay
 
 STEERING = "learn-to-steer.steering"  # web/steering.js listens to it
 SIDE = 256  # px, a live picture's longer side
-PAUSE = (
-    0.4  # s from one live picture to the next: one takes a few ms to draw, which must not be felt
+# Newer hosts show what a node showed once more when its outputs were kept from an earlier run.
+SHOWN_AGAIN = (
+    {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
 )
+PAUSE = 0.4  # s from one live picture to the next: drawing one must not be felt
 
 
 def show(node, text: str) -> None:
@@ -96,7 +99,7 @@ class Live:
             ).decode_latent_to_preview(x0)
         scale = SIDE / max(picture.size)
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size])
-        jpeg = io.BytesIO()
+        jpeg = BytesIO()
         overlay(picture, report.looks[-1].maps[0], report.words).save(jpeg, "JPEG", quality=85)
         self.picture = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
         self.drawn = time.monotonic()

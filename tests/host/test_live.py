@@ -150,7 +150,7 @@ def test_showing_a_run_costs_less_than_two_percent(scene, sent, monkeypatch):
 
 def spot(row: int, column: int) -> torch.Tensor:
     maps = torch.full((16, 16), 0.01)
-    maps[row - 1 : row + 2, column - 1 : column + 2] = 1.0
+    maps[row - 2 : row + 3, column - 2 : column + 3] = 1.0
     return maps
 
 
@@ -168,9 +168,9 @@ def test_words_have_their_own_colours_where_the_model_looks():
     maps = torch.stack([spot(3, 3), spot(12, 12)])
     seen = pictures.overlay(grey, maps, ["giraffe", "airplane"])
     assert seen.size == grey.size
-    for word, corner in ((0, (40, 40)), (1, (216, 216))):
+    for word, above_its_name in ((0, (56, 32)), (1, (200, 176))):
         wanted = rgb(pictures.WORDS[word])
-        assert np.abs(hue(seen, corner) - wanted / wanted.max()).max() < 0.3
+        assert np.abs(hue(seen, above_its_name) - wanted / wanted.max()).max() < 0.3
     far = np.asarray(seen, float)[200, 40]
     assert far.max() - far.min() < 6  # where nothing is attended to, no colour
     only = pictures.overlay(grey, maps[1:], ["airplane"], first=1)
@@ -197,7 +197,7 @@ def test_words_without_a_name_are_left_out():
     grey = Image.new("RGB", (64, 64), "#808080")
     maps = torch.stack([spot(3, 3), spot(12, 12)])
     alone = pictures.overlay(grey, maps, ["", "airplane"])
-    assert np.asarray(alone, float)[:32, :32].std(-1).max() < 1
+    assert np.asarray(alone, float)[:24, :24].std(-1).max() < 1
 
 
 def report(batch=1, relations=2) -> Report:
@@ -212,7 +212,7 @@ def report(batch=1, relations=2) -> Report:
 
 def test_chart_has_a_line_for_each_relation():
     seen = np.asarray(pictures.chart(report()), int)
-    assert seen.shape == (432, 768, 3)
+    assert seen.shape == (480, 640, 3)
 
     def has(colour):
         return (np.abs(seen - rgb(colour)).max(-1) < 12).sum()
@@ -225,7 +225,7 @@ def test_steering_report_gives_pictures_and_text(tmp_path):
     run = report(batch=2)
     node = SteeringReport
     overlays, charts, text = node.execute(run, torch.rand(2, 96, 64, 3)).result
-    assert overlays.shape == (2, 96, 64, 3) and charts.shape == (2, 432, 768, 3)
+    assert overlays.shape == (2, 96, 64, 3) and charts.shape == (2, 480, 640, 3)
     assert text == run.text()
     with pytest.raises(ValueError, match="The run made 2 pictures and 1 are given"):
         node.execute(run, torch.rand(1, 96, 64, 3))
@@ -236,4 +236,4 @@ def test_steering_report_of_a_run_that_was_not_steered_gives_the_picture_back():
     output = SteeringReport.execute(Report(), images)
     overlays, charts, text = output.result
     assert (overlays - images).abs().max() < 1 / 255 and text == "Not steered."
-    assert charts.shape == (1, 432, 768, 3) and len(output.ui["images"]) == 2
+    assert charts.shape == (1, 480, 640, 3) and len(output.ui["images"]) == 2
