@@ -161,7 +161,7 @@ def build(workflow: Workflow, object_info: dict) -> dict:
         "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, workflow.name)), "revision": 0,
         "last_node_id": len(nodes) + 1, "last_link_id": len(links),
         "nodes": [note, *nodes.values()], "links": links, "groups": frames,
-        "config": {}, "extra": {"ds": {"scale": 0.6, "offset": [60, 60]}}, "version": 0.4,
+        "config": {}, "extra": {"ds": {"scale": 0.6, "offset": [150, 120]}}, "version": 0.4,
     }  # fmt: skip
 
 
