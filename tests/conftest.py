@@ -16,5 +16,7 @@ spec.loader.exec_module(pack)
 def pytest_addoption(parser):
     parser.addoption("--write-families", action="store_true", help="write nodes/host/FAMILIES.md")
     parser.addoption(
-        "--write-pictures", action="store_true", help="write the pictures of README and the help pages"
+        "--write-pictures",
+        action="store_true",
+        help="write the pictures of README and the help pages",
     )
