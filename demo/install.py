@@ -121,7 +121,9 @@ def install_browser() -> None:
         say("installing Debian's chromium for the browser tests (a minute, 0.5 GB)")
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in ("update", "install -y --no-install-recommends chromium"):
-            subprocess.run(["apt-get", "-qq", *command.split()], env=quiet)
+            subprocess.run(
+                ["apt-get", "-qq", *command.split()], env=quiet, stdout=subprocess.DEVNULL
+            )
     if not browser():
         say(
             "No Chromium or Chrome is on the PATH, so the browser tests will be skipped; install one with your "
