@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import server
 import torch
+from families import FAMILIES, latent, tiny
 from learn_to_steer.nodes import pictures
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
@@ -237,3 +238,10 @@ def test_steering_report_of_a_run_that_was_not_steered_gives_the_picture_back():
     overlays, charts, text = output.result
     assert (overlays - images).abs().max() < 1 / 255 and text == "Not steered."
     assert charts.shape == (1, 480, 640, 3) and len(output.ui["images"]) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_latent_of_every_family_is_drawn(family):
+    run, live = report(relations=1), screen.Live("7")
+    live._draw(run, latent(family), tiny(family).model.latent_format)
+    assert live.picture.startswith("data:image/jpeg;base64,")
