@@ -320,6 +320,8 @@ class Editor:
         """Press Run and wait for the end: what the server said meanwhile; nothing when it did not take the graph."""
         if self.press_run():
             self.wait_for(*ENDS)
+        else:
+            self.page.wait_for_function("!!app.lastNodeErrors")
         return self.heard()
 
     def wait_for(self, *kinds: str) -> None:
