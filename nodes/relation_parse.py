@@ -73,9 +73,15 @@ class RelationParse(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, text: str, corrections: str = "", conditioning=None) -> io.NodeOutput:
-        parsed = (
-            relations.override(text, corrections) if corrections.strip() else relations.parse(text)
-        )
+        try:
+            parsed = (
+                relations.override(text, corrections)
+                if corrections.strip()
+                else relations.parse(text)
+            )
+        except ValueError as error:
+            show(cls, str(error))  # the front end hides it two clicks away
+            raise
         if conditioning is None:
             conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         words = find_words(clip, text, parsed.relations, rows=conditioning[0][0].shape[-2])

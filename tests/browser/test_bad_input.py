@@ -86,6 +86,8 @@ def test_what_is_wrong_is_said_on_the_node_and_can_be_mended(editor, renderer, s
             editor.close_panel()
             for part in words:
                 assert part in text
+            if kind == WORDS:
+                assert words[0] in editor.said(editor.node(kind))
             mend(editor)
             assert succeeded(editor)
 
