@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..steering.guidance import Report
 
-# One a word and one a relation, over and over; told apart by colour-blind eyes too.
+# One a word and one a relation, over and over; web/steering.js has the relations' too.
 WORDS = ("#ff9f1c", "#35b6ff", "#e05cff", "#4ddb6d", "#ff5c5c", "#ffe14d")
 RELATIONS = ("#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595")
 BACKGROUND, FRAME, TEXT, FAINT, STEERED = "#1f2023", "#4a4c52", "#e8e8ea", "#9a9ca3", "#2a2d33"

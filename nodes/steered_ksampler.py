@@ -17,7 +17,6 @@ from .pictures import as_images, as_pictures, chart, overlay
 LossMap = io.Custom("LOSS_MAP")
 RunType = io.Custom("L2S_RUN")
 ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
-ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
 # What an empty latent of a newer host says about itself.
 DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 

@@ -9,6 +9,8 @@ import pack
 import pytest
 from live_server import serving, to_api
 
+from workflows import pictures
+
 NAME = "Any_other-name"  # without blanks: of such a folder the host's web server shows no page or picture
 DEMO = "Put things where the prompt says (emoji demo)"
 
@@ -57,11 +59,9 @@ def test_every_node_has_its_help_page(server, ours):
 def test_a_bundled_workflow_makes_its_pictures(server, base):
     (saved,) = base.glob(f"custom_nodes/*/workflows/{DEMO}.json")
     graph = to_api(json.loads(saved.read_text()), server.object_info())
-    outputs, _ = server.run(graph)
-    saves = [key for key, node in graph.items() if node["class_type"] == "SaveImage"]
-    assert saves
-    for entry in (entry for key in saves for entry in outputs[key]["images"]):
-        shown = server.image(entry)
+    saved_pictures = pictures(server, graph)
+    assert saved_pictures
+    for shown in saved_pictures:
         assert shown.shape == (128, 128, 3) and shown.std() > 5
 
 

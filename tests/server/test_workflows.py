@@ -30,6 +30,8 @@ from live_server import (
 )
 from scenes import holds
 
+from workflows import pictures
+
 BUNDLED = sorted((ROOT / "workflows").glob("*.json"))
 WORKFLOWS = [path for path in BUNDLED if "(emoji demo)" in path.stem]
 DEMO = ROOT / "workflows" / "Steered against plain (emoji demo).json"
@@ -134,11 +136,9 @@ def test_nodes_do_not_overlap(bundled):
 
 def test_workflow_makes_pictures(server, object_info, workflow):
     graph = to_api(json.loads(workflow.read_text()), object_info)
-    outputs, _ = server.run(graph)
-    saves = [key for key, node in graph.items() if node["class_type"] == "SaveImage"]
-    assert saves
-    for entry in (entry for key in saves for entry in outputs[key]["images"]):
-        shown = server.image(entry)
+    saved_pictures = pictures(server, graph)
+    assert saved_pictures
+    for shown in saved_pictures:
         assert shown.shape == (128, 128, 3) and shown.std() > 5
 
 
