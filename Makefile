@@ -7,7 +7,7 @@ help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
 setup:  ## the virtual environment and a real ComfyUI (about 90 s and 6 GB, once)
-	@$(PYTHON) demo/install.py $(WITH)
+	@$(PYTHON) tools/install.py $(WITH)
 
 demo: setup  ## run the bundled workflow in ComfyUI; pictures go to output/
 	@$(VENV) demo/demo.py
@@ -30,10 +30,10 @@ families: setup  ## test every family and write what was verified to nodes/host/
 	@$(VENV) -m pytest tests/host/test_families.py --write-families
 
 bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1
-	@$(VENV) demo/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)
+	@$(VENV) bench/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)
 
 bench-cost: setup  ## time and memory of a steered look, on models of true size; COST="--device cuda --full"
-	@$(VENV) demo/cost.py $(COST)
+	@$(VENV) bench/cost.py $(COST)
 
 train: setup  ## train the demo world's models again (about two hours on two cores; resumes)
 	@$(VENV) demo/autoencoder.py
@@ -42,13 +42,13 @@ train: setup  ## train the demo world's models again (about two hours on two cor
 	@$(VENV) demo/classifier.py
 
 workflows: setup  ## write the bundled workflows and their pictures again
-	@$(VENV) demo/workflows.py
+	@$(VENV) tools/workflows.py
 
 pictures: setup  ## take the pictures of README and the help pages again, in a browser
 	@$(VENV) -m pytest tests/browser/test_walk.py --write-pictures
 
 pack: setup  ## check and make the zip that the Comfy registry would get; it goes to output/
-	@$(VENV) demo/pack.py
+	@$(VENV) tools/pack.py
 
 clean:  ## delete unfinished training and caches, not the set-up
 	@rm -rf .work output

@@ -63,18 +63,12 @@ def main() -> None:
         rng.bit_generator.state = state["rng"]
     progress = Progress("autoencoder", weights.step, args.steps)
     while weights.step < args.steps:
-        x = (
-            pictures(rng, args.batch)
-            .to(torch.bfloat16)
-            .contiguous(memory_format=torch.channels_last)
-        )
+        x = pictures(rng, args.batch).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
         z = model.taesd_encoder(x)
         # A diffusion model's latents are never exact: the decoder learns to bear a little noise on them.
         y = model.taesd_decoder(z + 0.05 * torch.randn_like(z))
         error = (y.float() - x.float()).abs()
-        wide = (
-            (z.float().abs() - 2.5).relu().square().mean()
-        )  # the decoder's first layer flattens beyond 3
+        wide = (z.float().abs() - 2.5).relu().square().mean()  # the decoder's first layer flattens beyond 3
         loss = error.mean() + 4 * error.square().mean() + 0.1 * wide
         loss.backward()
         weights.update()
@@ -95,10 +89,7 @@ def main() -> None:
         model.vae_scale.copy_(z.std())
         model.vae_shift.copy_(-z.mean() / z.std())
         model.half().float()
-        y = (
-            torch.cat([model.decode(model.encode(part * 2 - 1)) for part in fresh.split(32)]) / 2
-            + 0.5
-        )
+        y = torch.cat([model.decode(model.encode(part * 2 - 1)) for part in fresh.split(32)]) / 2 + 0.5
         psnr = -10 * (y.clamp(0, 1) - fresh).square().mean().log10().item()
     print(f"fresh scenes: {psnr:.2f} dB, latent std by channel {z.std((0, 2, 3)).tolist()}")
     tensors = {name: p.half().contiguous() for name, p in model.state_dict().items()}

@@ -17,43 +17,36 @@ import numpy as np
 import torch
 from diffusion import encoded_scenes
 from learn_to_steer.nodes import demo_model
-from learn_to_steer.nodes.host.capture import map_layout
-from learn_to_steer.nodes.host.sampling import look, sigma_at
-from learn_to_steer.steering.attention import noise_level, pooling
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, save
-from learn_to_steer.steering.tokens import positions
+from learn_to_steer.nodes.host.capture import model_layers
+from learn_to_steer.nodes.host.finished import finished_maps
+from learn_to_steer.nodes.host.noise import sigma_at
+from learn_to_steer.nodes.host.words import find_words
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
+from learn_to_steer.steering.maps import MapSettings, noise_level, pooling, shapes
+from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.relations import clear
 from learn_to_steer.steering.train import Recorded, correct, train
-from scenes import KINDS, RELATIONS, Thing, clear_relation, held_out, relation_prompt
+from scenes import KINDS, RELATIONS, Thing, held_out, relation_prompt
 from training import Progress
 
-LEVELS = (
-    0.0,
-    0.3,
-    0.5,
-    0.65,
-    0.8,
-    0.9,
-    1.0,
-)  # bounds of the noise levels that accuracy is told for
+LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # bounds of the noise levels that accuracy is told for
 PROMPTS = ("true", "wrong", "true again")
 
 
 class Recorder:
-    """Looks of the demo model at scenes, in batches, through the host's own sampling code."""
+    """Maps of scenes that the demo model reads, in batches, through the host's own sampling code."""
 
     def __init__(self, scenes: dict[str, torch.Tensor], batch: int = 64):
         self.model, self.clip, _ = demo_model.load()
         unet = self.model.model.diffusion_model
         unet.dtype = torch.bfloat16  # maps need few digits, and these passes are most of the work
         unet.to(unet.dtype)
-        self.layout = map_layout(self.model)
+        self.layout = MapSettings().layout(model_layers(self.model))
         self.scenes, self.batch = scenes, batch
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
-        self.phrase = cache(lambda kind: [i for i in self.ids(kind) if i not in (49406, 49407)])
+        self.rows = cache(lambda text: find_words(self.clip, text, parse(text).wishes).rows)
 
-    def record(
-        self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator
-    ) -> Recorded:
+    def record(self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator) -> Recorded:
         """pairs: (scene, subject, true relation, object) with a prompt each. Levels lean towards the noisy side, where
         the layout is decided."""
         parts = []
@@ -67,15 +60,12 @@ class Recorder:
             )
             sigmas = torch.tensor([sigma_at(self.model, share) for share in level])
             ids = [self.ids(text) for text in texts]
-            words = torch.cat([
-                pooling([positions(row, self.phrase(subject)), positions(row, self.phrase(object))], 77)
-                for row, (_, subject, _, object) in zip(ids, part, strict=True)
-            ])  # fmt: skip
+            pool = torch.cat([pooling(self.rows(text), 77) for text in texts])
             noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
             with torch.inference_mode():
                 context = self.clip.cond_stage_model.clip_l(ids)[0]
-                maps = look(self.model, [[context, {}]], latents, noise, sigmas, words, self.layout)
-            maps = maps.half().clone()
+                maps = finished_maps(self.model, [[context, {}]], latents, noise, sigmas, pool, self.layout)
+            maps = shapes(maps).half().clone()
             levels = torch.tensor([noise_level(1.0, float(sigma)) for sigma in sigmas])
             labels = torch.tensor([RELATIONS.index(relation) for _, _, relation, _ in part])
             parts.append(Recorded(maps[:, 0], maps[:, 1], levels, labels))
@@ -97,7 +87,7 @@ def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tu
         ]
         if rng.random() < 0.5:
             things.reverse()
-        if relation := clear_relation(*things):
+        if relation := clear((things[0].x - things[1].x, things[0].y - things[1].y)):
             side = kept if frozenset(thing.kind for thing in things) in held_out() else known
             side.append((scene, things[0].kind, relation, things[1].kind))
     return known, kept
@@ -126,14 +116,13 @@ def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> di
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--draws", type=int, default=2, help="looks at each scene under each kind of prompt"
-    )
+    parser.add_argument("--draws", type=int, default=2, help="looks at each scene under each kind of prompt")
     parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--scenes", type=int, default=24576)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
-    scenes = encoded_scenes(24576, 1)
+    scenes = encoded_scenes(args.scenes, 1)
     recorder = Recorder(scenes)
     known, kept = clear_pairs(scenes, rng)
     print(

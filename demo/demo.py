@@ -12,10 +12,11 @@ import host
 import detector
 import numpy as np
 import torch
-from learn_to_steer.steering.relations import Relation, parse
+from learn_to_steer.steering.judge import judge
+from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.words import Wish
 from live_server import Server, node_id, serving, to_api
 from PIL import Image, ImageDraw, ImageFont
-from scenes import RELATIONS, holds
 
 WORKFLOW = host.ROOT / "workflows" / "Steered against plain (emoji demo).json"
 OUTPUT = host.ROOT / "output"
@@ -41,25 +42,17 @@ def half(server: Server, graph: dict, name: str) -> tuple[np.ndarray, float]:
     return server.image(outputs[save]["images"][0]), seconds
 
 
-def verdict(picture: np.ndarray, asked: Relation) -> tuple[bool, str]:
+def verdict(picture: np.ndarray, asked: Wish) -> tuple[bool, str]:
     """Is it as asked? And what the detector sees, in words."""
     (things,) = detector.find(torch.from_numpy(picture.copy())[None] / 255)
-    kinds = (asked.subject.text, asked.object.text)
-    if absent := [f"no {kind}" for kind in kinds if kind not in things]:
-        return False, " and ".join(absent)
-    subject, object = (things[kind] for kind in kinds)
-    if holds(asked.label, subject, object):
-        return True, f"{kinds[0]} {asked.label} {kinds[1]}"
-    others = [relation for relation in RELATIONS if holds(relation, subject, object)]
-    return False, f"{kinds[0]} {' and '.join(others) or 'on'} {kinds[1]}"
+    (said,) = judge([thing.found() for thing in things.values()], [asked])
+    return bool(said.granted), said.reason
 
 
 def grid(rows: list[dict]) -> Image.Image:
     """Plain above steered, the prompt over both, green for right and red for wrong."""
     side, gap, left, top = 256, 16, 96, 48
-    sheet = Image.new(
-        "RGB", (left + len(rows) * (side + gap), top + len(HALVES) * (side + gap)), "white"
-    )
+    sheet = Image.new("RGB", (left + len(rows) * (side + gap), top + len(HALVES) * (side + gap)), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(18)
     for line, name in enumerate(HALVES):
@@ -108,7 +101,7 @@ def main() -> None:
             for sampler in samplers:
                 sampler["seed"] = first + number
             server.run(graph, [understood])  # what both halves share: the prompt's encoding
-            (asked,) = parse(text).relations
+            (asked,) = parse(text).wishes
             row = {"prompt": text}
             for name in HALVES:
                 picture, seconds = half(server, graph, name)
@@ -118,7 +111,7 @@ def main() -> None:
                 row[f"{name} seconds"] = seconds
             rows.append(row)
             print(
-                f"{asked.subject.text} {asked.label} {asked.object.text}:"
+                f"{asked.subject.text} {asked.relation} {asked.object.text}:"
                 f" plain shows {row['plain'][2]}, steered shows {row['steered'][2]}"
                 f" ({row['plain seconds']:.1f} s, {row['steered seconds']:.1f} s)",
                 flush=True,

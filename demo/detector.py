@@ -77,9 +77,7 @@ def find(pictures: torch.Tensor, model: Detector | None = None) -> list[dict[str
                 continue
             around = plane[row - 1 : row + 2, column - 1 : column + 2]
             dy, dx = ((around * offset).sum() / around.sum() for offset in np.mgrid[-1:2, -1:2])
-            things[kind] = Thing(
-                kind, (column - 0.5 + dx) * CELL_PX, (row - 0.5 + dy) * CELL_PX, 48.0
-            )
+            things[kind] = Thing(kind, (column - 0.5 + dx) * CELL_PX, (row - 0.5 + dy) * CELL_PX, 48.0)
         found.append(things)
     return found
 
@@ -87,9 +85,7 @@ def find(pictures: torch.Tensor, model: Detector | None = None) -> list[dict[str
 def scenes(rng: np.random.Generator, n: int) -> tuple[torch.Tensor, list[list[Thing]]]:
     """n scenes: pictures (n, 128, 128, 3) in 0..1, and their things."""
     things = [compose(rng, any_kinds(rng, EQUAL)) for _ in range(n)]
-    return torch.from_numpy(
-        np.stack([render(rng, scene) for scene in things])
-    ).float() / 255, things
+    return torch.from_numpy(np.stack([render(rng, scene) for scene in things])).float() / 255, things
 
 
 def heat(things: list[list[Thing]]) -> torch.Tensor:
@@ -98,9 +94,7 @@ def heat(things: list[list[Thing]]) -> torch.Tensor:
     middle = torch.arange(GRID) + 0.5
     for i, scene in enumerate(things):
         for thing in scene:
-            distance = (middle[None, :] - thing.x / CELL_PX) ** 2 + (
-                middle[:, None] - thing.y / CELL_PX
-            ) ** 2
+            distance = (middle[None, :] - thing.x / CELL_PX) ** 2 + (middle[:, None] - thing.y / CELL_PX) ** 2
             target[i, KINDS.index(thing.kind)] = torch.exp(-distance / (2 * 0.8**2))
     return target
 
@@ -110,12 +104,8 @@ def worn(pictures: torch.Tensor) -> torch.Tensor:
     blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.rand(len(pictures), 1, 1, 1)
     pictures = pictures * share + blurred * (1 - share)
-    pictures = pictures * (0.85 + 0.3 * torch.rand(len(pictures), 3, 1, 1)) + 0.1 * torch.randn(
-        len(pictures), 3, 1, 1
-    )
-    return (
-        pictures + 0.06 * torch.rand(len(pictures), 1, 1, 1) * torch.randn_like(pictures)
-    ).clamp(0, 1)
+    pictures = pictures * (0.85 + 0.3 * torch.rand(len(pictures), 3, 1, 1)) + 0.1 * torch.randn(len(pictures), 3, 1, 1)
+    return (pictures + 0.06 * torch.rand(len(pictures), 1, 1, 1) * torch.randn_like(pictures)).clamp(0, 1)
 
 
 def exact(found: dict[str, Thing], scene: list[Thing]) -> bool:
@@ -141,10 +131,7 @@ def main() -> None:
         target = heat(things).to(DEVICE)
         logits = model(worn(pictures.movedim(-1, 1)).to(DEVICE, torch.bfloat16)).float()
         loss = (
-            (
-                F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-                * (1 + 9 * target)
-            )
+            (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * (1 + 9 * target))
             .sum((1, 2, 3))
             .mean()
         )
@@ -163,9 +150,7 @@ def main() -> None:
         "seed": str(args.seed),
     }
     write(
-        lambda path: save_file(
-            {n: p.half() for n, p in model.state_dict().items()}, path, metadata
-        ),
+        lambda path: save_file({n: p.half() for n, p in model.state_dict().items()}, path, metadata),
         WEIGHTS,
     )
 

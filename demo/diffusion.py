@@ -43,16 +43,10 @@ def encoded_scenes(n: int, seed: int) -> dict[str, torch.Tensor]:
             batch.append(render(rng, things))
             covered.append(cells(things))
             kinds.append([KINDS.index(name) for name in names] + [NONE] * (4 - len(names)))
-            centres.append(
-                [(thing.x, thing.y) for thing in things] + [(0.0, 0.0)] * (4 - len(names))
-            )
+            centres.append([(thing.x, thing.y) for thing in things] + [(0.0, 0.0)] * (4 - len(names)))
         x = torch.from_numpy(np.stack(batch)).to(DEVICE).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
-            latents.append(
-                model.encode(
-                    (x * 2 - 1).to(torch.bfloat16, memory_format=torch.channels_last)
-                ).cpu()
-            )
+            latents.append(model.encode((x * 2 - 1).to(torch.bfloat16, memory_format=torch.channels_last)).cpu())
         if start < 2048:
             small.append(F.avg_pool2d(x * 2 - 1, SIZE // GRID).cpu())
         progress(start + per)
@@ -107,14 +101,10 @@ class World(torch.nn.Module):
             module.requires_grad_(True)
         self.text.transformer.text_projection.requires_grad_(False)
         self.text.logit_scale.requires_grad_(False)
-        for layer in (
-            self.text.modules()
-        ):  # the host's text model adds its residuals in place, over what backward needs
+        for layer in self.text.modules():  # the host's text model adds its residuals in place, over what backward needs
             if isinstance(layer, torch.nn.LayerNorm):
                 layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].clone(),))
-        self.unet.out.register_forward_pre_hook(
-            lambda _, inputs: setattr(self, "features", inputs[0])
-        )
+        self.unet.out.register_forward_pre_hook(lambda _, inputs: setattr(self, "features", inputs[0]))
         self.ids: dict[str, list[int]] = {}
 
     def context(self, captions: list[str]) -> torch.Tensor:
@@ -170,22 +160,11 @@ def main() -> None:
         chosen = torch.from_numpy(rng.integers(args.scenes, size=args.batch))
         latents = data["latents"][chosen].float().to(DEVICE)
         covered = data["covered"][chosen].long().to(DEVICE)
-        captions = [
-            caption(rng, [KINDS[i] for i in row if i != NONE])
-            for row in data["kinds"][chosen].tolist()
-        ]
-        captions = [
-            "" if rng.random() < 0.1 else text for text in captions
-        ]  # for classifier-free guidance
+        captions = [caption(rng, [KINDS[i] for i in row if i != NONE]) for row in data["kinds"][chosen].tolist()]
+        captions = ["" if rng.random() < 0.1 else text for text in captions]  # for classifier-free guidance
         # Stratified over the batch: every noise level in every step.
-        t = (
-            ((torch.arange(args.batch) + torch.rand(args.batch)) / args.batch * 1000)
-            .long()
-            .to(DEVICE)
-        )
-        predicted, velocity, named = world(
-            latents, captions, t, torch.randn(latents.shape).to(DEVICE)
-        )
+        t = ((torch.arange(args.batch) + torch.rand(args.batch)) / args.batch * 1000).long().to(DEVICE)
+        predicted, velocity, named = world(latents, captions, t, torch.randn(latents.shape).to(DEVICE))
         v_loss = F.mse_loss(predicted, velocity)
         # Naming what covers each cell is no part of the shipped model; it teaches *what* sooner than velocity alone.
         n_loss = F.cross_entropy(named, covered)

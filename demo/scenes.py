@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
+import host  # noqa: F401  makes `learn_to_steer` importable
+
 import numpy as np
+from learn_to_steer.steering.judge import Found
 from PIL import Image
 from sprites import CELL, CODEPOINTS, SHEET
 
 KINDS = tuple(CODEPOINTS)
 RELATIONS = ("left of", "right of", "above", "below")
-OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 SIZE = 128  # px, a picture's side
 GRID = 16  # latent cells along a side
 CELL_PX = SIZE // GRID
@@ -24,6 +26,10 @@ class Thing:
     x: float
     y: float
     size: float
+
+    def found(self) -> Found:
+        half = self.size / 2
+        return Found(self.kind, (self.x - half, self.y - half, self.x + half, self.y + half))
 
 
 @cache
@@ -84,31 +90,10 @@ def cells(things: list[Thing]) -> np.ndarray:
         alpha = np.asarray(_sprites()[thing.kind].getchannel("A").resize((side, side)))
         columns = np.floor(middle - thing.x + side / 2).astype(int)
         rows = np.floor(middle - thing.y + side / 2).astype(int)
-        inside = ((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[
-            None, :
-        ]
+        inside = ((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[None, :]
         opaque = alpha[rows.clip(0, side - 1)][:, columns.clip(0, side - 1)] > 64
         labels[inside & opaque] = KINDS.index(thing.kind)
     return labels
-
-
-def holds(relation: str, subject: Thing, object: Thing) -> bool:
-    """GenEval's rule: the offset of the centres, less a tenth of the sizes, points more than half that way."""
-    offset = np.array([subject.x - object.x, subject.y - object.y])
-    shortened = np.sign(offset) * np.maximum(np.abs(offset) - 0.1 * (subject.size + object.size), 0)
-    along = shortened / max(np.linalg.norm(offset), 1e-6)
-    x, y = along
-    return {"left of": x < -0.5, "right of": x > 0.5, "above": y < -0.5, "below": y > 0.5}[relation]
-
-
-def clear_relation(subject: Thing, object: Thing) -> str | None:
-    """The one relation of two things, or None where a diagonal leaves it open (within 10 degrees of 45)."""
-    x, y = subject.x - object.x, subject.y - object.y
-    if min(abs(x), abs(y)) > np.tan(np.radians(35)) * max(abs(x), abs(y)):
-        return None
-    if abs(x) > abs(y):
-        return "left of" if x < 0 else "right of"
-    return "above" if y < 0 else "below"
 
 
 # --- Captions -------------------------------------------------------------------------------------------------------
@@ -155,9 +140,7 @@ def caption(rng: np.random.Generator, kinds: list[str]) -> str:
     return str(rng.choice(["a photo of ", "a picture of ", "", "", "an emoji of "])) + text
 
 
-def any_kinds(
-    rng: np.random.Generator, shares: tuple[float, ...] = (0.1, 0.45, 0.25, 0.2)
-) -> list[str]:
+def any_kinds(rng: np.random.Generator, shares: tuple[float, ...] = (0.1, 0.45, 0.25, 0.2)) -> list[str]:
     """Kinds for one scene, all different; shares: how often one, two, three, four of them."""
     return list(rng.choice(KINDS, 1 + rng.choice(len(shares), p=shares), replace=False))
 
@@ -178,9 +161,7 @@ GENEVAL = (
 def held_out() -> frozenset[frozenset[str]]:
     """A quarter of all pairs of kinds, GenEval's and the demo workflow's among them: kept from the classifier."""
     rng = np.random.default_rng(20260101)
-    wanted = {frozenset((subject, object)) for subject, _, object in GENEVAL} | {
-        frozenset(("giraffe", "airplane"))
-    }
+    wanted = {frozenset((subject, object)) for subject, _, object in GENEVAL} | {frozenset(("giraffe", "airplane"))}
     others = [frozenset(pair) for pair in combinations(KINDS, 2) if frozenset(pair) not in wanted]
     rng.shuffle(others)
     total = len(KINDS) * (len(KINDS) - 1) // 2

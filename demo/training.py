@@ -29,9 +29,7 @@ class MasterWeights:
         # Muon takes matrices: a convolution is one, (out, in * kh * kw). Tables of embeddings are lookups, not maps.
         self.flat = {name for name, p in named.items() if p.ndim >= 2 and "embedding" not in name}
         self.master = {
-            name: torch.nn.Parameter(
-                p.detach().float().flatten(1) if name in self.flat else p.detach().float().clone()
-            )
+            name: torch.nn.Parameter(p.detach().float().flatten(1) if name in self.flat else p.detach().float().clone())
             for name, p in named.items()
         }
         self.average = {name: p.detach().clone() for name, p in self.master.items()}
@@ -52,9 +50,7 @@ class MasterWeights:
         decay = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
         scale = min(1.0, (self.step + 1) / self.warmup) * (0.02 + 0.98 * decay)
         for name, p in self.named.items():
-            self.master[name].grad = (
-                p.grad.float().reshape(self.master[name].shape) if p.grad is not None else None
-            )
+            self.master[name].grad = p.grad.float().reshape(self.master[name].shape) if p.grad is not None else None
             p.grad = None
         torch.nn.utils.clip_grad_norm_(self.master.values(), 1.0)
         for optimizer, rate in zip(self.optimizers, self.rates, strict=True):

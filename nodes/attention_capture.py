@@ -7,20 +7,27 @@ import comfy.utils
 import torch
 from comfy_api.latest import io
 
-from ..steering.attention import MapLayout, pooling
-from .host.capture import map_layout
-from .host.sampling import look, sigma_at
-from .host.words import Words, encoded_from
-from .pictures import as_images, as_pictures, overlay, relative
-from .relation_parse import Relations
+from ..steering.maps import MapLayout, MapSettings, ModelLayers, pooling, shapes
+from ..steering.pictures import as_images, as_pictures, overlay, relative
+from ..steering.words import Words
+from .host.capture import model_layers
+from .host.finished import finished_maps
+from .host.marks import encoded_from
+from .host.noise import sigma_at
+from .relation_parse import WordsType
 
 
 @dataclass(frozen=True)
 class Capture:
-    """The words whose maps are wanted, and what the maps look like."""
+    """The words whose maps are wanted, what the model has to read, and what the user wants of it."""
 
     words: Words
-    layout: MapLayout
+    layers: ModelLayers
+    settings: MapSettings
+
+    def layout(self, wanted: MapLayout | None = None) -> MapLayout:
+        """As MapSettings.layout."""
+        return self.settings.layout(self.layers, wanted)
 
 
 CaptureType = io.Custom("L2S_CAPTURE")
@@ -33,44 +40,42 @@ class AttentionCapture(io.ComfyNode):
             node_id="L2S_AttentionCapture",
             display_name="Attention Capture",
             category="learn-to-steer",
-            description="Chooses which attention is read: where the model looks for each word. Leave the settings as "
-            "they are unless the classifier was trained with others.",
+            description="Chooses which attention is read: where the model looks for each word. Leave the settings on "
+            "auto: then they are as the loss wants them.",
             search_aliases=["cross attention", "attention maps", "daam", "learn to steer"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model that will be steered. It is not changed."
-                ),
-                Relations.Input("relations", tooltip="From Relation Parse."),
+                io.Model.Input("model", tooltip="The model that will be steered. It is not changed."),
+                WordsType.Input("relations", tooltip="From Relation Parse."),
                 io.String.Input(
                     "layers",
                     default="auto",
                     advanced=True,
-                    tooltip='Attention layers to read: "auto", "all", or a range like "2-5". A pass ends with the '
-                    "last of them, so fewer are faster.",
+                    tooltip='Attention layers to read: "auto" as the loss wants, "all", or a range like "2-5". A pass '
+                    "ends with the last of them, so fewer are faster.",
                 ),
                 io.Combo.Input(
                     "heads",
-                    options=["averaged", "kept"],
-                    default="averaged",
+                    options=["auto", "averaged", "kept"],
+                    default="auto",
                     advanced=True,
-                    tooltip="averaged: one map a layer. kept: one for every attention head.",
+                    tooltip="auto: as the loss wants. averaged: one map a layer. kept: one for every attention head.",
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=16,
-                    min=4,
+                    default=0,
+                    min=0,
                     max=64,
                     step=4,
                     advanced=True,
-                    tooltip="Cells along each side of a map, whatever the picture's size.",
+                    tooltip="Cells along each side of a map, whatever the picture's size. 0: as the loss wants.",
                 ),
                 io.Combo.Input(
                     "softmax",
-                    options=["text", "whole"],
-                    default="text",
+                    options=["auto", "text", "whole"],
+                    default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="text: shared out among the words only. whole: among words and picture; differs only in "
+                    tooltip="auto: as the loss wants. text: shared out among the words only. whole: among words and picture; differs only in "
                     "models such as Flux and SD3.",
                 ),
             ],
@@ -88,12 +93,13 @@ class AttentionCapture(io.ComfyNode):
         model,
         relations: Words,
         layers: str = "auto",
-        heads: str = "averaged",
-        resolution: int = 16,
-        softmax: str = "text",
+        heads: str = "auto",
+        resolution: int = 0,
+        softmax: str = "auto",
     ) -> io.NodeOutput:
-        layout = map_layout(model, layers, heads, resolution, softmax)
-        return io.NodeOutput(Capture(relations, layout))
+        capture = Capture(relations, model_layers(model), MapSettings(layers, heads, resolution, softmax))
+        capture.layout()  # a range that the model does not have is said here
+        return io.NodeOutput(capture)
 
 
 class PreviewAttentionMaps(io.ComfyNode):
@@ -134,28 +140,26 @@ class PreviewAttentionMaps(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, model, positive, capture: Capture, samples, images, noise: float = 0.5
-    ) -> io.NodeOutput:
-        if not capture.words.words:
+    def execute(cls, model, positive, capture: Capture, samples, images, noise: float = 0.5) -> io.NodeOutput:
+        if not capture.words.rows:
             raise ValueError(
                 'There is no relation in the prompt, so there is no word to show. Write one, for example "a '
                 'dog left of a cat".'
             )
         positive = encoded_from(positive, capture.words.prompt)[:1]
         latent = samples["samples"]
-        words = pooling(capture.words.words)
+        pool = pooling(capture.words.rows)
         sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))
-        maps = look(
+        maps = finished_maps(
             model,
             positive,
             latent,
             comfy.sample.prepare_noise(latent, 0),
             sigmas,
-            words,
-            capture.layout,
+            pool,
+            capture.layout(),
         )
-        maps = maps.float().mean(2).cpu()  # (B, words, R, R): the mean of all layers
+        maps = shapes(maps.float()).mean(2).cpu()  # (B, words, R, R): the mean of all layers
         overlays = [
             overlay(picture, of_picture[word : word + 1], [name], word)
             for picture, of_picture in zip(as_pictures(images), maps, strict=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..steering import classifier as classifiers
-from ..steering.loss import ClassifierLoss, steerable
+from ..steering.losses import Aim, not_served
+from ..steering.losses.classifier import ClassifierLoss, load
 from .attention_capture import Capture, CaptureType
 from .host.screen import SHOWN_AGAIN, show
 
@@ -44,12 +44,8 @@ class L2SClassifierLoss(io.ComfyNode):
                 ),
             ],
             outputs=[
-                LossType.Output(
-                    display_name="loss", tooltip="Goes to Steered KSampler or Steer Model."
-                ),
-                io.String.Output(
-                    display_name="notes", tooltip="Relations that this classifier cannot steer."
-                ),
+                LossType.Output(display_name="loss", tooltip="Goes to Steered KSampler or Steer Model."),
+                io.String.Output(display_name="notes", tooltip="Relations that this classifier cannot steer."),
             ],
             hidden=[io.Hidden.unique_id],
             **SHOWN_AGAIN,
@@ -60,9 +56,7 @@ class L2SClassifierLoss(io.ComfyNode):
         names = folder_paths.get_filename_list(FOLDER)
         if classifier is None or classifier in names:  # None: linked
             return True
-        missing = (
-            f'There is no classifier "{classifier}"' if classifier else "No classifier is chosen"
-        )
+        missing = f'There is no classifier "{classifier}"' if classifier else "No classifier is chosen"
         return (
             f"{missing}. Choose one of {', '.join(names)}, or put a classifier that was trained for your model into "
             f"models/{FOLDER} and refresh (key R)."
@@ -70,21 +64,12 @@ class L2SClassifierLoss(io.ComfyNode):
 
     @classmethod
     def execute(cls, capture: Capture, classifier: str) -> io.NodeOutput:
-        loaded = classifiers.load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier)))
-        if loaded.config.layout != capture.layout:
-            raise ValueError(
-                f'The classifier "{classifier}" was trained on the maps of {loaded.config.layout}; Attention '
-                f"Capture gives {capture.layout}. "
-                "Choose a classifier for this model, or in Attention Capture the settings it was trained with."
-            )
-        words = capture.words
-        known, unknown = steerable(loaded, words.relations)
-        pairs = tuple(
-            pair
-            for relation, pair in zip(words.relations, words.pairs, strict=True)
-            if relation in known
-        )
-        loss = ClassifierLoss(loaded, words.prompt, known, words.words, pairs)
-        notes = "\n".join(unknown)
+        loss = ClassifierLoss(load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))))
+        try:
+            layout = capture.layout(loss.layout)
+        except ValueError as error:
+            raise ValueError(f'The classifier "{classifier}" does not fit: {error}') from None
+        notes = "\n".join(not_served(loss, capture.words.wishes))
         show(cls, notes)
-        return io.NodeOutput(loss, notes, ui=ui.PreviewText(notes))
+        words = capture.words.only(lambda wish: wish.relation in loss.relations)
+        return io.NodeOutput(Aim(loss, words, layout), notes, ui=ui.PreviewText(notes))

@@ -58,9 +58,7 @@ def unet(device="cpu") -> comfy.model_base.BaseModel:
 
 def clip(state_dict: dict | list = ()) -> comfy.sd.CLIP:
     """The text encoder, with weights when they are given."""
-    target = comfy.supported_models_base.ClipTarget(
-        comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
-    )
+    target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel)
     target.params = {}
     return comfy.sd.CLIP(
         target,
@@ -75,8 +73,7 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
     for path in (UNET, CLIP, VAE):
         try:
             states[path] = {
-                name: t.float()
-                for name, t in comfy.utils.load_torch_file(str(path), safe_load=True).items()
+                name: t.float() for name, t in comfy.utils.load_torch_file(str(path), safe_load=True).items()
             }
         except Exception as error:
             raise ValueError(
@@ -90,9 +87,7 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
     model.diffusion_model.load_state_dict(states[UNET])
     model.diffusion_model.train(False)
     model.latent_format.latent_rgb_factors = json.loads(metadata.get("latent_rgb_factors", "null"))
-    model.latent_format.latent_rgb_factors_bias = json.loads(
-        metadata.get("latent_rgb_bias", "null")
-    )
+    model.latent_format.latent_rgb_factors_bias = json.loads(metadata.get("latent_rgb_bias", "null"))
     patcher = comfy.model_patcher.CoreModelPatcher(
         model,
         load_device=comfy.model_management.get_torch_device(),
@@ -119,9 +114,7 @@ class LoadDemoModel(io.ComfyNode):
             outputs=[
                 io.Model.Output(tooltip="The diffusion model."),
                 io.Clip.Output(tooltip="Its text encoder."),
-                io.Vae.Output(
-                    tooltip="Its autoencoder: 128 px pictures, 16x16 latents of 8 channels."
-                ),
+                io.Vae.Output(tooltip="Its autoencoder: 128 px pictures, 16x16 latents of 8 channels."),
             ],
         )
 

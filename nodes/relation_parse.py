@@ -2,11 +2,12 @@
 
 from comfy_api.latest import io, ui
 
-from ..steering import relations
+from ..steering.prompts import override, parse
+from .host.marks import mark
 from .host.screen import SHOWN_AGAIN, show
-from .host.words import find_words, mark
+from .host.words import find_words
 
-Relations = io.Custom("L2S_RELATIONS")
+WordsType = io.Custom("L2S_RELATIONS")
 
 
 class RelationParse(io.ComfyNode):
@@ -31,9 +32,7 @@ class RelationParse(io.ComfyNode):
                 "below",
             ],
             inputs=[
-                io.Clip.Input(
-                    "clip", tooltip="The text encoder of the model that will draw the picture."
-                ),
+                io.Clip.Input("clip", tooltip="The text encoder of the model that will draw the picture."),
                 io.String.Input(
                     "text",
                     multiline=True,
@@ -58,7 +57,7 @@ class RelationParse(io.ComfyNode):
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="The encoded prompt."),
-                Relations.Output(
+                WordsType.Output(
                     display_name="relations",
                     tooltip="What should be where: goes to Attention Capture.",
                 ),
@@ -74,20 +73,14 @@ class RelationParse(io.ComfyNode):
     @classmethod
     def execute(cls, clip, text: str, corrections: str = "", conditioning=None) -> io.NodeOutput:
         try:
-            parsed = (
-                relations.override(text, corrections)
-                if corrections.strip()
-                else relations.parse(text)
-            )
+            parsed = override(text, corrections) if corrections.strip() else parse(text)
         except ValueError as error:
             show(cls, str(error))  # the front end hides it two clicks away
             raise
         if conditioning is None:
             conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-        words = find_words(clip, text, parsed.relations, rows=conditioning[0][0].shape[-2])
-        understood = [str(relation) for relation in parsed.relations] or [
-            "No relation found: the picture will not be steered."
-        ]
+        words = find_words(clip, text, parsed.wishes, rows=conditioning[0][0].shape[-2])
+        understood = [str(wish) for wish in parsed.wishes] or ["No relation found: the picture will not be steered."]
         report = "\n".join([*understood, *parsed.warnings])
         show(cls, report)
         return io.NodeOutput(mark(conditioning, text), words, report, ui=ui.PreviewText(report))

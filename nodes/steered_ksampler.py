@@ -8,11 +8,13 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io, ui
 
-from ..steering.guidance import SHARING, Report, Steering
+from ..steering.guidance import SHARING, Steering
+from ..steering.pictures import as_images, as_pictures, chart, overlay
+from ..steering.report import Report
 from .classifier_loss import LossType
-from .host.sampling import REFUSED, check_sampler, steer
+from .host.samplers import REFUSED, check_sampler
+from .host.sampling import steer
 from .host.screen import SHOWN_AGAIN, Live
-from .pictures import as_images, as_pictures, chart, overlay
 
 LossMap = io.Custom("LOSS_MAP")
 RunType = io.Custom("L2S_RUN")
@@ -128,9 +130,7 @@ class SteeredKSampler(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "sampler_name",
-                    options=[
-                        name for name in comfy.samplers.KSampler.SAMPLERS if name not in REFUSED
-                    ],
+                    options=[name for name in comfy.samplers.KSampler.SAMPLERS if name not in REFUSED],
                     default="euler",
                     tooltip="The sampling algorithm. dpm_fast and dpm_adaptive choose their own steps, which cannot "
                     "be steered, so they are not here.",
@@ -141,9 +141,7 @@ class SteeredKSampler(io.ComfyNode):
                     default="normal",
                     tooltip="How the noise is taken away.",
                 ),
-                io.Conditioning.Input(
-                    "positive", tooltip="From Relation Parse; other nodes may come in between."
-                ),
+                io.Conditioning.Input("positive", tooltip="From Relation Parse; other nodes may come in between."),
                 io.Conditioning.Input("negative", tooltip="What the picture should not show."),
                 io.Latent.Input("latent_image", tooltip="The latent to denoise."),
                 io.Float.Input(
@@ -162,12 +160,8 @@ class SteeredKSampler(io.ComfyNode):
                     display_name="report",
                     tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
                 ),
-                LossMap.Output(
-                    display_name="loss_map", tooltip="The loss over the run, for Plot Loss Graph."
-                ),
-                RunType.Output(
-                    display_name="run", tooltip="What happened: goes to Steering Report."
-                ),
+                LossMap.Output(display_name="loss_map", tooltip="The loss over the run, for Plot Loss Graph."),
+                RunType.Output(display_name="run", tooltip="What happened: goes to Steering Report."),
             ],
             hidden=[io.Hidden.unique_id],
             not_idempotent=True,  # it shows its run on itself, so another node's is not its own
@@ -185,7 +179,7 @@ class SteeredKSampler(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
         report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
-        if steering.active and loss.relations:
+        if steering.active and loss.words.wishes:
             check_sampler(sampler_name)
         model = steer(model, loss, steering, report, live)
         latent = latent_image.copy()
@@ -218,9 +212,7 @@ class SteerModel(io.ComfyNode):
                 *steering_inputs(),
             ],
             outputs=[
-                io.Model.Output(
-                    tooltip="The steered model: goes to any sampler, with the positive of Relation Parse."
-                ),
+                io.Model.Output(tooltip="The steered model: goes to any sampler, with the positive of Relation Parse."),
                 RunType.Output(
                     display_name="run",
                     tooltip="What happened in the latest run: goes to Steering Report.",
@@ -286,15 +278,15 @@ class SteeringReport(io.ComfyNode):
     @classmethod
     def execute(cls, run: Report, images) -> io.NodeOutput:
         pictures = as_pictures(images)
-        if run.looks and len(run.looks[-1].maps) != len(pictures):
+        if run.seen and len(run.seen[-1].maps) != len(pictures):
             raise ValueError(
-                f"The run made {len(run.looks[-1].maps)} pictures and {len(pictures)} are given here. Connect the "
+                f"The run made {len(run.seen[-1].maps)} pictures and {len(pictures)} are given here. Connect the "
                 "decoded pictures of the same run."
             )
         overlays, charts = pictures, [chart(run)]
-        if run.looks:
-            last = run.looks[-1].maps
-            overlays = [overlay(p, maps, run.words) for p, maps in zip(pictures, last, strict=True)]
+        if run.seen:
+            last = run.seen[-1].maps
+            overlays = [overlay(p, maps, run.names) for p, maps in zip(pictures, last, strict=True)]
             charts = [chart(run, number) for number in range(len(pictures))]
         overlays, charts = as_images(overlays), as_images(charts)
         shown = [ui.PreviewImage(part, cls=cls).as_dict()["images"] for part in (overlays, charts)]

@@ -1,13 +1,14 @@
-"""The gradient steps: move the latent until every relation reads as wanted, and keep the best latent on the way."""
+"""The gradient steps: move the latent until every wish reads as granted, and keep the best latent on the way."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .loss import ClassifierLoss
+from .losses import Score
 
 SHARING = ("round-robin", "together", "worst first")
 
@@ -18,8 +19,8 @@ class Steering:
 
     strength: length of a gradient step in tenths of the latent's standard deviation, so that it means the same at
     every noise level and size; 0 is off. start, end: steered share of the sampling steps, 0..1. refinements: most
-    gradient steps in one sampling step. target: probability at which a relation counts as satisfied, 0..1.
-    sharing: how several unsatisfied relations share the gradient steps; round-robin as in the paper.
+    gradient steps in one sampling step. target: satisfaction at which a wish counts as granted, 0..1.
+    sharing: how several wishes that are not granted share the gradient steps; round-robin as in the paper.
     save_memory: compute the model's blocks again on the way back instead of keeping what they computed.
     """
 
@@ -55,140 +56,90 @@ class Steering:
         return self.strength > 0 and self.refinements > 0 and self.end > self.start
 
 
-@dataclass(frozen=True)
-class Look:
-    """One steered sampling step: each relation's probability before and after, the gradient steps spent, and the
-    maps that the last of them saw (the mean of all channels)."""
+class Refined(NamedTuple):
+    """latent: the best one (B, C, ...); before, after: scores of the first and of the best latent; spent: gradient
+    steps (B,)."""
 
-    step: int
-    level: float
-    before: Tensor  # (B, relations)
-    after: Tensor
-    spent: Tensor  # (B,)
-    maps: Tensor | None = None  # (B, words, R, R)
-
-
-@dataclass
-class Report:
-    """What happened in the latest run, for people and for plots.
-
-    words: names of the maps' words; steps: sampling steps in all; steered: those among them; target: as in Steering.
-    """
-
-    relations: list[str] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    failed: bool = False
-    words: list[str] = field(default_factory=list)
-    steps: int = 0
-    steered: range = range(0)
-    target: float = 0.0
-
-    def begin(self, loss: ClassifierLoss, steering: Steering, steps: int) -> None:
-        """Forget the last run: one of so many sampling steps begins."""
-        self.relations, self.words = [str(relation) for relation in loss.relations], loss.names
-        self.looks, self.notes, self.failed = [], [], False
-        self.steps, self.steered, self.target = steps, steering.steps(steps), steering.target
-
-    @property
-    def gradient_steps(self) -> int:
-        """Gradient steps of the whole run, all pictures of the batch together."""
-        return int(sum(look.spent.sum() for look in self.looks))
-
-    def text(self) -> str:
-        lines = []
-        for look in self.looks:
-            for picture, (before, after) in enumerate(
-                zip(look.before.tolist(), look.after.tolist(), strict=True)
-            ):
-                name = f"step {look.step + 1}" + (
-                    f", picture {picture + 1}" if len(look.before) > 1 else ""
-                )
-                spent = int(look.spent[picture])
-                changes = "; ".join(
-                    f"{r}: {b:.2f} -> {a:.2f}"
-                    for r, b, a in zip(self.relations, before, after, strict=True)
-                )
-                lines.append(
-                    f"{name}: {changes} ({spent} gradient step{'' if spent == 1 else 's'})"
-                )
-        if self.looks:
-            lines.append(f"{self.gradient_steps} gradient steps in all.")
-        return "\n".join(lines + self.notes)
-
-    def loss_map(self) -> dict[str, list[float]]:
-        """The mean loss before and after each steered step, in the form of the host's LOSS_MAP."""
-        return {
-            "loss": [
-                float(-p.clamp_min(1e-12).log().mean())
-                for look in self.looks
-                for p in (look.before, look.after)
-            ]
-        }
+    latent: Tensor
+    before: Score
+    after: Score
+    spent: Tensor
 
 
 def refine(
     x: Tensor,
-    losses: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], Score],
     size: float,
     steering: Steering,
-    turns: int = 0,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    earlier: int = 0,
+) -> Refined:
     """Gradient steps on one sampling step's latent (Learn-to-Steer, section 3, with the faults of its code mended:
-    every relation must be satisfied, the last step is judged too, and the best latent is kept).
+    every wish must be granted, the last step is judged too, and the best latent is kept).
 
-    x: (B, C, H, W), an ordinary tensor; losses: latent -> (B, relations), differentiable; size: the latent's standard
-    deviation at this noise level, the unit of a step; turns: gradient steps of earlier sampling steps, from which
-    round-robin goes on. Pictures that are satisfied stay where they are.
-    Returns the best latent, probabilities before and after (B, relations), and gradient steps spent (B,).
+    x: (B, C, H, W), an ordinary tensor; score: latent -> Score of (B, wishes), its loss differentiable; size: the
+    latent's standard deviation at this noise level, the unit of a step; earlier: gradient steps of earlier sampling
+    steps, from which round-robin goes on. Pictures whose wishes are granted stay where they are.
     Raises FloatingPointError when a loss or gradient is not finite.
     """
-    enough = -math.log(steering.target)
     step = 0.1 * steering.strength * size
     spent = torch.zeros(len(x), dtype=torch.long)
-    best, best_losses, before = x, None, None
-    for turn in range(steering.refinements + 1):
-        last = turn == steering.refinements
+    best_x, before, best = x, None, None
+    for number in range(steering.refinements + 1):
+        last = number == steering.refinements
         with torch.set_grad_enabled(not last):
             leaf = x.detach().requires_grad_(not last)
-            now = losses(leaf)
-        detached = now.detach()
-        if not detached.isfinite().all():
+            losses, satisfaction = score(leaf)
+        now = Score(losses.detach(), satisfaction.detach())
+        if not now.loss.isfinite().all():
             raise FloatingPointError("The loss is not a finite number")
-        if best_losses is None:
-            before = best_losses = detached
+        if before is None or best is None:
+            before = best = now
         else:
-            # A relation is bought at another's price too easily: the worst one decides.
-            better = detached.amax(1) < best_losses.amax(1)
-            best = torch.where(better[:, None, None, None], x, best)
-            best_losses = torch.where(better[:, None], detached, best_losses)
-        wanting = (detached > enough) & (best_losses.amax(1) > enough)[:, None]  # (B, relations)
+            # A wish is bought at another's price too easily: the worst one decides.
+            better = now.satisfaction.amin(1) > best.satisfaction.amin(1)
+            best_x = torch.where(_wide(better, x), x, best_x)
+            best = Score(*(torch.where(better[:, None], n, b) for n, b in zip(now, best, strict=True)))
+        open_pictures = best.satisfaction.amin(1) < steering.target
+        wanting = (now.satisfaction < steering.target) & open_pictures[:, None]  # (B, wishes)
         if last or not wanting.any():
             break
-        share = _share(detached, wanting, turns + turn, steering.sharing)
-        (gradient,) = torch.autograd.grad((now * share).sum(), leaf)
+        share = _share(now.loss, wanting, earlier + number, steering.sharing)
+        (gradient,) = torch.autograd.grad((losses * share).sum(), leaf)
         if not gradient.isfinite().all():
             raise FloatingPointError("The gradient is not a finite number")
-        # A step of fixed length along the gradient's direction: the loss's own scale tells nothing about how far to go.
-        # Its mean is over what can move: an inpainting mask leaves zeros elsewhere.
-        free = (gradient != 0).sum((1, 2, 3), keepdim=True).clamp_min(1)
-        direction = gradient / (
-            gradient.square().sum((1, 2, 3), keepdim=True) / free
-        ).sqrt().clamp_min(1e-20)
         moving = wanting.any(1)
-        x = torch.where(moving[:, None, None, None], x - step * direction, x)
+        x = torch.where(_wide(moving, x), x - step * _direction(gradient), x)
         spent += moving.cpu()
-    return best, (-before).exp().cpu(), (-best_losses).exp().cpu(), spent
+    return Refined(best_x, _on_cpu(before), _on_cpu(best), spent)
 
 
-def _share(losses: Tensor, wanting: Tensor, turn: int, sharing: str) -> Tensor:
-    """Weights of the relations in this gradient step, (B, relations)."""
+def _direction(gradient: Tensor) -> Tensor:
+    """The gradient (B, C, ...) of unit length a cell: the loss's own scale tells nothing about how far to go.
+
+    The mean is over what can move: an inpainting mask leaves zeros elsewhere.
+    """
+    cells = tuple(range(1, gradient.ndim))
+    free = (gradient != 0).sum(cells, keepdim=True).clamp_min(1)
+    return gradient / (gradient.square().sum(cells, keepdim=True) / free).sqrt().clamp_min(1e-20)
+
+
+def _wide(pictures: Tensor, x: Tensor) -> Tensor:
+    """(B,) -> (B, 1, ...), to be used beside x."""
+    return pictures.view(-1, *[1] * (x.ndim - 1))
+
+
+def _on_cpu(score: Score) -> Score:
+    return Score(score.loss.cpu(), score.satisfaction.cpu())
+
+
+def _share(losses: Tensor, wanting: Tensor, number: int, sharing: str) -> Tensor:
+    """Weights of the wishes in this gradient step, (B, wishes)."""
     if sharing == "together":
         return wanting.to(losses.dtype)
     if sharing == "worst first":
         chosen = losses.masked_fill(~wanting, -1).argmax(1)
-    else:  # the turn-th of those still wanting, over and over
+    else:  # the number-th of those still wanting, over and over
         order = wanting.cumsum(1) * wanting  # 1, 2, ... on the wanting ones
-        wanted = turn % wanting.sum(1).clamp_min(1) + 1
+        wanted = number % wanting.sum(1).clamp_min(1) + 1
         chosen = (order == wanted[:, None]).to(torch.uint8).argmax(1)
     return torch.nn.functional.one_hot(chosen, losses.shape[1]).to(losses.dtype) * wanting

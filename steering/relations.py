@@ -1,187 +1,152 @@
-"""Spatial relations in a prompt: which thing is to be where, and which characters name it.
+"""Spatial relations and what they mean as geometry: one table, from which everything else about them follows.
 
-The reading goes prompt -> pieces (phrases.py, with the words of lexicon.py) -> relations (reader.py).
-`python -m steering.relations` reads one prompt a line and writes one JSON object a line.
+Opposites and mirror images, GenEval's rule on boxes, the label of a training picture and a loss's mask over offsets are
+all read off this table.
 """
 
-import json
-import re
-import sys
+import math
 from dataclasses import dataclass
 
-from .lexicon import DIRECTIONS, LABELS, OPPOSITE
-from .phrases import Phrase, pieces
-from .reader import Relation, read
+import torch
+from torch import Tensor
+
+OVERLAP = 0.1  # GenEval's position_threshold: the share of both sizes by which an offset is shortened
+TOWARDS = 0.5  # GenEval's: what is left must point more than so much that way, 1 being straight
+BOTH = 0.25  # of a diagonal, both ways: at least 15 degrees away from straight
+CLOSE = 0.5  # near: the gap is at most so much of the mean size
+HELD = 0.8  # inside: so much of the subject's box lies in the object's
+MIDDLE = (0.2, 0.8)  # between: where on the way from one object to the other
+
+
+Direction = tuple[int, int, int, int]
+NOWHERE: Direction = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """A prompt's relations in the order of the text, and sentences for its user."""
+class Relation:
+    """What a relation means, with exactly one of these set.
 
-    prompt: str
-    relations: tuple[Relation, ...]
-    warnings: tuple[str, ...]
-
-
-def parse(prompt: str) -> Parsed:
-    """The relations that the prompt states, none for many a prompt. Never raises; takes time linear in its length."""
-    return _checked(prompt, read(pieces(prompt)))
-
-
-def override(prompt: str, lines: str) -> Parsed:
-    """Relations by hand, one "subject | relation | object" a line.
-
-    "dog#2" is the second dog of the prompt; "dog@5-6" gives its rows of the conditioning by hand.
-    Raises ValueError for a line of another form, an unknown relation, or words that are not in the prompt.
+    direction: where the subject stands as seen from the object, each -1, 0 or 1: right, down, away from the viewer, and
+    into it; near: at a small distance; between: in the middle of two objects.
     """
-    found = []
-    for number, line in enumerate(lines.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f'Line {number}, "{line.strip()}": '
-        parts = [part.strip() for part in line.split("|")]
-        if len(parts) != 3 or not all(parts):
-            raise ValueError(
-                where + 'write "subject | relation | object", for example "dog | left of | cat".'
-            )
-        label = _label(parts[1])
-        if label is None:
-            allowed = ", ".join(LABELS[:-1]) + " or " + LABELS[-1]
-            raise ValueError(where + f'"{parts[1]}" is not a relation. Use {allowed}.')
-        two = re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
-        names = [parts[0], *(two if label == "between" else parts[2:])]
-        phrases: dict[int, Phrase] = {}
-        # The longest first: "dog" is not the dog of "hot dog".
-        for k in sorted(range(len(names)), key=lambda k: -len(names[k])):
-            taken = [phrase.span for phrase in phrases.values()]
-            phrases[k] = _phrase(prompt, names[k], taken, where)
-        found.append(Relation(phrases[0], label, *(phrases[k] for k in range(1, len(names)))))
-    return _checked(prompt, found)
+
+    direction: Direction = NOWHERE
+    near: bool = False
+    between: bool = False
+
+    @property
+    def things(self) -> int:
+        """How many things stand in the relation: subject and objects."""
+        return 3 if self.between else 2
+
+    @property
+    def visible(self) -> bool:
+        """Can it be seen from boxes? Who is in front cannot."""
+        return self.direction[2] == 0
 
 
-def _label(text: str) -> str | None:
-    """The relation written so, or None; "left" alone will do."""
-    for way in (text, text + " of"):
-        found = pieces(way)
-        if len(found) == 1 and found[0].kind in ("relation", "adverb"):
-            return found[0].label
-    return None
+RELATIONS = {
+    "left of": Relation((-1, 0, 0, 0)),
+    "right of": Relation((1, 0, 0, 0)),
+    "above": Relation((0, -1, 0, 0)),
+    "below": Relation((0, 1, 0, 0)),
+    "upper left of": Relation((-1, -1, 0, 0)),
+    "upper right of": Relation((1, -1, 0, 0)),
+    "lower left of": Relation((-1, 1, 0, 0)),
+    "lower right of": Relation((1, 1, 0, 0)),
+    "in front of": Relation((0, 0, -1, 0)),
+    "behind": Relation((0, 0, 1, 0)),
+    "inside": Relation((0, 0, 0, 1)),
+    "near": Relation(near=True),
+    "between": Relation(between=True),
+}
+DIRECTIONS = {name: relation.direction for name, relation in RELATIONS.items() if any(relation.direction)}
+NAME_OF = {direction: name for name, direction in DIRECTIONS.items()}
+# "A left of B" says the same as "B right of A". Inside and between have no such word.
+OPPOSITE = {"near": "near"} | {
+    name: NAME_OF[back]
+    for name, direction in DIRECTIONS.items()
+    if (back := tuple(-step for step in direction)) in NAME_OF
+}
+
+# Ways to mirror a picture, as what becomes of (x, y): left-right, upside down, about the diagonal.
+MIRRORS = (lambda x, y: (-x, y), lambda x, y: (x, -y), lambda x, y: (y, x))
 
 
-# Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts that write no spaces between words.
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+def mirrored(name: str, mirror: int) -> str:
+    """The relation that holds in the mirrored picture; mirror: an index into MIRRORS."""
+    if name not in DIRECTIONS:
+        return name  # distance and "between" look the same in every mirror
+    x, y, depth, within = DIRECTIONS[name]
+    x, y = MIRRORS[mirror](x, y)
+    return NAME_OF[x, y, depth, within]
 
 
-def _phrase(prompt: str, part: str, taken: list[tuple[int, int]], where: str) -> Phrase:
-    """Where the prompt has the part, a phrase with or without "#2" and "@5-6"; not in the spans that are taken.
+# --- Where it holds -------------------------------------------------------------------------------------------------
 
-    Raises ValueError when there is no such place.
+
+def points(name: str, offset: Tensor, sizes: Tensor | float = 0.0) -> Tensor:
+    """Does the subject stand in this direction as seen from the object? (GenEval's evaluate_images, relative_position.)
+
+    offset: from the object's middle to the subject's, (..., 2) in any unit, x and y; sizes: the sum of both widths and
+    heights in the same unit, (..., 2). Returns bools (...). Over a grid of offsets this is a loss's mask.
+    Raises ValueError for a relation that is no direction in the picture.
     """
-    name, number, rows = re.fullmatch(
-        r"(.+?)\s*(?:#\s*([1-9]\d{0,3}))?\s*(?:@\s*([\d\s,-]+))?", part, re.DOTALL
-    ).groups()
-    name = re.sub(r"^(?:an?|the)\s+", "", name, flags=re.IGNORECASE)
-    beside = rf"(?![{UNSPACED}])[\w-]"  # what would make it part of a longer word
-    pattern = rf"(?<!{beside})" + r"\s+".join(map(re.escape, name.split())) + rf"(?!{beside})"
-    places = [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]
-    if not places:
-        raise ValueError(where + f'"{name}" is not in the prompt. Write it as it stands there.')
-    if number and int(number) > len(places):
-        times = "once" if len(places) == 1 else f"{len(places)} times"
-        raise ValueError(where + f'"{part}" is not there: the prompt has "{name}" only {times}.')
-    places = places[int(number) - 1 :][:1] if number else places
-    apart = [span for span in places if all(span[1] <= a or b <= span[0] for a, b in taken)]
-    if not apart:
-        raise ValueError(
-            where + f'"{part}" means words of the prompt that the line has already named. '
-            "Name two things, each in its own place there."
-        )
-    return Phrase(prompt[slice(*apart[0])], apart[0], _rows(rows, part, where) if rows else ())
+    x, y, depth, within = DIRECTIONS.get(name, NOWHERE)
+    if depth or within or not (x or y):
+        raise ValueError(f'"{name}" is no direction in the picture.')
+    left = (offset.abs() - OVERLAP * sizes).clamp_min(0) * offset.sign()
+    along = left / offset.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    straight = TOWARDS if not (x and y) else BOTH
+    way = along * along.new_tensor([x, y])
+    return ((way > straight) | (along.new_tensor([x, y]) == 0)).all(-1)
 
 
-def _rows(text: str, part: str, where: str) -> tuple[int, ...]:
-    """ "5-7, 9" -> (5, 6, 7, 9)"""
-    rows: set[int] = set()
-    for piece in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*", piece)
-        if not match or int(match[2] or match[1]) < int(match[1]):
-            raise ValueError(
-                where + f'in "{part}", write token positions like "dog@5", "dog@5-6" or "dog@5,8".'
-            )
-        rows.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return tuple(sorted(rows))
+def clear(offset: tuple[float, float]) -> str | None:
+    """The one straight direction of an offset (x, y), or None where it is too near a diagonal (within 10 degrees)."""
+    x, y = offset
+    if min(abs(x), abs(y)) > math.tan(math.radians(35)) * max(abs(x), abs(y)):
+        return None
+    across = abs(x) > abs(y)
+    return NAME_OF[(0 if not across else 1 if x > 0 else -1), (0 if across else 1 if y > 0 else -1), 0, 0]
 
 
-def _checked(prompt: str, found: list[Relation]) -> Parsed:
-    """The relations without those said twice, with warnings of these and of contradictions.
+def holds(name: str, subject: Tensor, *objects: Tensor) -> bool | None:
+    """Does the relation hold between these boxes, (4,) each: left, top, right, bottom in one unit?
 
-    Phrases of the same words are the same thing here, but for the two ends of one relation.
+    None where boxes cannot tell (in front of, behind). Directions by GenEval's rule; the others by rules of our own.
+    Raises ValueError for another number of objects than the relation has.
     """
-    said: dict[tuple, Relation] = {}
-    # (axis, thing) -> the things further along that axis
-    after: dict[tuple, list[tuple[tuple, Relation]]] = {}
-    kept, warnings = [], []
-    for relation in found:
-        a, b, *second = (phrase.name for phrase in relation.things)
-        label, c = relation.label, second[0] if second else None
-        if a == b:
-            b = relation.object.span
-        if earlier := said.get((a, label, b, c)):
-            warnings.append(f'"{relation}" says the same as "{earlier}", so it counts once.')
-            continue
-        direction = DIRECTIONS.get(label, (0, 0, 0, 0))
-        steps = [
-            ((axis, a), (axis, b)) if s < 0 else ((axis, b), (axis, a))
-            for axis, s in enumerate(direction)
-            if s
-        ]
-        earlier = next(filter(None, (_way(after, end, begin) for begin, end in steps)), None)
-        if earlier:
-            warnings.append(
-                f'"{relation}" contradicts "{earlier}": a picture can follow only one. Take one out, or call one thing '
-                '"another" if two are meant.'
-            )
-        else:
-            for begin, end in steps:
-                after.setdefault(begin, []).append((end, relation))
-        kept.append(relation)
-        said[a, label, b, c] = relation
-        if label in OPPOSITE:
-            said[b, OPPOSITE[label], a, None] = relation
-        if c:
-            said[a, label, c, b] = relation
-    return Parsed(prompt, tuple(kept), tuple(warnings))
+    relation = RELATIONS[name]
+    if len(objects) != relation.things - 1:
+        raise ValueError(f'"{name}" is about {relation.things} things, and {1 + len(objects)} boxes are given.')
+    if not relation.visible:
+        return None
+    middle, size = _middle(subject), _size(subject)
+    other = objects[0]
+    if relation.near:
+        gap = (torch.maximum(subject[:2], other[:2]) - torch.minimum(subject[2:], other[2:])).clamp_min(0)
+        return bool(gap.norm() <= CLOSE * (size + _size(other)).mean() / 2)
+    if relation.direction[3]:
+        common = (torch.minimum(subject[2:], other[2:]) - torch.maximum(subject[:2], other[:2])).clamp_min(0)
+        smaller = size.prod() < _size(other).prod()
+        return bool(smaller and common.prod() >= HELD * size.prod())
+    if relation.between:
+        way = _middle(objects[1]) - _middle(other)
+        share = (middle - _middle(other)) @ way / (way @ way).clamp_min(1e-6)
+        aside = (middle - _middle(other) - share * way).norm()
+        return bool(MIDDLE[0] <= share <= MIDDLE[1] and aside <= 0.5 * way.norm())
+    return bool(points(name, middle - _middle(other), size + _size(other)))
 
 
-def _way(after: dict, begin: tuple, end: tuple) -> Relation | None:
-    """The last relation on a way from begin to end along one axis, or None when there is no such way."""
-    seen, open_ends = {begin}, [begin]
-    while open_ends:
-        for further, relation in after.get(open_ends.pop(), ()):
-            if further == end:
-                return relation
-            if further not in seen:
-                seen.add(further)
-                open_ends.append(further)
-    return None
+def labels(subject: Tensor, object: Tensor) -> set[str]:
+    """All relations of two things that hold between their boxes; a picture can satisfy several."""
+    return {name for name, r in RELATIONS.items() if r.things == 2 and holds(name, subject, object)}
 
 
-def _main() -> None:
-    """Reads one prompt a line, writes one JSON object a line."""
-    sys.stdin.reconfigure(encoding="utf-8")
-    for line in sys.stdin:
-        parsed = parse(line.rstrip("\r\n"))
-        relations = [
-            {"subject": r.subject.text, "relation": r.label, "object": r.object_text,
-             "subject_span": r.subject.span, "object_span": r.object_span}
-            for r in parsed.relations
-        ]  # fmt: skip
-        print(
-            json.dumps(
-                {"prompt": parsed.prompt, "relations": relations, "warnings": parsed.warnings}
-            )
-        )
+def _middle(box: Tensor) -> Tensor:
+    return (box[:2] + box[2:]) / 2
 
 
-if __name__ == "__main__":
-    _main()
+def _size(box: Tensor) -> Tensor:
+    return box[2:] - box[:2]

@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .classifier import ClassifierConfig, RelationClassifier
+from .losses.classifier import ClassifierConfig, RelationClassifier
+from .relations import MIRRORS
+from .relations import mirrored as mirrored_relation
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Looks at pictures whose relation is known: maps (N, channels, R, R), noise levels (N,) in 0..1, labels (N,)."""
+    """Maps of pictures whose relation is known: shapes (N, channels, R, R), noise levels (N,) in 0..1, labels (N,)."""
 
     subject: Tensor
     object: Tensor
@@ -35,29 +37,19 @@ class Recorded:
         )
 
 
-# What a relation becomes when the picture is mirrored left-right, upside down, or about its diagonal.
-MIRRORED = (
-    {"left of": "right of", "right of": "left of"},
-    {"above": "below", "below": "above"},
-    {"left of": "above", "above": "left of", "right of": "below", "below": "right of"},
-)
-
-
-def mirrored(looks: Recorded, labels: tuple[str, ...]) -> Recorded:
-    """The looks, each mirrored by chance in every way there is, with the labels that are then right: eight for one."""
-    subject, object, label = looks.subject, looks.object, looks.label
-    for names, turn in zip(
-        MIRRORED, (lambda m: m.flip(-1), lambda m: m.flip(-2), lambda m: m.mT), strict=True
-    ):
-        chosen = torch.rand(len(looks)) < 0.5
-        become = torch.tensor([labels.index(names.get(name, name)) for name in labels])
+def mirrored(data: Recorded, labels: tuple[str, ...]) -> Recorded:
+    """The recorded maps, each mirrored by chance in every way there is, with the labels that are then right: eight for
+    one. What would have a label that is not among `labels` stays as it is."""
+    subject, object, label = data.subject, data.object, data.label
+    turns = (lambda m: m.flip(-1), lambda m: m.flip(-2), lambda m: m.mT)  # as relations.MIRRORS
+    for mirror, turn in zip(range(len(MIRRORS)), turns, strict=True):
+        names = [mirrored_relation(name, mirror) for name in labels]
+        become = torch.tensor([labels.index(name) if name in labels else -1 for name in names])[label]
+        chosen = (torch.rand(len(data)) < 0.5) & (become >= 0)
         where = chosen[:, None, None, None]
-        subject, object = (
-            torch.where(where, turn(subject), subject),
-            torch.where(where, turn(object), object),
-        )
-        label = torch.where(chosen, become[label], label)
-    return Recorded(subject, object, looks.level, label)
+        subject, object = torch.where(where, turn(subject), subject), torch.where(where, turn(object), object)
+        label = torch.where(chosen, become, label)
+    return Recorded(subject, object, data.level, label)
 
 
 def train(
@@ -74,9 +66,7 @@ def train(
     torch.manual_seed(seed)
     classifier = RelationClassifier(config).train()
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.1
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     for step in range(steps):
         looks = mirrored(data[torch.randint(len(data), (batch,))], config.labels)
         logits = classifier(looks.subject.float(), looks.object.float(), looks.level)
@@ -94,9 +84,4 @@ def correct(classifier: RelationClassifier, data: Recorded) -> Tensor:
     """Whether each look is read rightly, (N,) bool."""
     parts = [data[part] for part in torch.arange(len(data)).split(512)]
     with torch.inference_mode():
-        return torch.cat(
-            [
-                classifier(p.subject.float(), p.object.float(), p.level).argmax(1) == p.label
-                for p in parts
-            ]
-        )
+        return torch.cat([classifier(p.subject.float(), p.object.float(), p.level).argmax(1) == p.label for p in parts])

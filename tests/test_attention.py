@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from learn_to_steer.steering.attention import noise_level, pooling, stack_layers, word_maps
+from learn_to_steer.steering.maps import noise_level, pooling, stack_layers, word_maps
 
 
 def test_word_maps_are_the_attention_computed_apart():

@@ -2,10 +2,10 @@ import json
 
 import pytest
 import torch
-from learn_to_steer.steering.attention import MapLayout
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, load, save
 from learn_to_steer.steering.loss import ClassifierLoss, steerable
-from learn_to_steer.steering.relations import Phrase, Relation, parse
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, load, save
+from learn_to_steer.steering.maps import MapLayout
+from learn_to_steer.steering.prompts import Phrase, Relation, parse
 from learn_to_steer.steering.train import Recorded, correct, mirrored, train
 from safetensors.torch import save_file
 
@@ -107,7 +107,7 @@ def test_damaged_and_foreign_files_are_named(classifier, tmp_path):
 
 
 def test_loss_is_the_cross_entropy_of_every_relation(classifier):
-    relations = parse("a dog left of a cat and above a bus").relations
+    relations = parse("a dog left of a cat and above a bus").wishes
     loss = ClassifierLoss(classifier, "a prompt", relations, ((1,), (2,), (3,)), ((0, 1), (0, 2)))
     data, other = looks(5, 4), looks(5, 5)
     maps = torch.stack([data.subject, data.object, other.object], 1)
@@ -120,9 +120,7 @@ def test_loss_is_the_cross_entropy_of_every_relation(classifier):
 
 def test_a_relation_that_the_classifier_does_not_know_is_named_and_left_out(classifier):
     dog, cat = Phrase("dog", (0, 3)), Phrase("cat", (4, 7))
-    known, unknown = steerable(
-        classifier, (Relation(dog, "near", cat), Relation(dog, "above", cat))
-    )
+    known, unknown = steerable(classifier, (Relation(dog, "near", cat), Relation(dog, "above", cat)))
     assert [relation.label for relation in known] == ["above"]
     assert unknown == (
         '"dog | near | cat" is not steered: this classifier knows only left of, right of, above, below.',

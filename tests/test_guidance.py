@@ -9,16 +9,12 @@ X = torch.zeros(1, 1, 4, 4)
 
 def pulls(*wanted: float):
     """Losses that fall as the latent's columns reach the wanted values; relation i looks at column i alone."""
-    return lambda x: torch.stack(
-        [(x[:, 0, :, i].mean(1) - want) ** 2 * 50 for i, want in enumerate(wanted)], 1
-    )
+    return lambda x: torch.stack([(x[:, 0, :, i].mean(1) - want) ** 2 * 50 for i, want in enumerate(wanted)], 1)
 
 
 @pytest.mark.parametrize("sharing", SHARING)
 def test_every_relation_is_satisfied_not_only_one(sharing):
-    _, before, after, spent = refine(
-        X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing)
-    )
+    _, before, after, spent = refine(X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing))
     assert (before < 1e-4).all()
     assert (after >= 0.9).all()
     assert 0 < spent.item() < 60
@@ -70,18 +66,14 @@ def test_not_a_number_is_an_error():
     with pytest.raises(FloatingPointError, match="loss is not a finite"):
         refine(X, lambda x: x.sum((1, 2, 3))[:, None] * math.nan, 1.0, Steering())
     with pytest.raises(FloatingPointError, match="gradient is not a finite"):
-        refine(
-            X, lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None], 1.0, Steering()
-        )
+        refine(X, lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None], 1.0, Steering())
 
 
 def test_round_robin_takes_turns_and_worst_first_takes_the_worst():
     turns, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(refinements=2, sharing="round-robin"))
     assert turns[0, 0, 0, 0] == turns[0, 0, 0, 1] > 0  # one step each
     again, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(sharing="round-robin"), turns=1)
-    assert (
-        again[0, 0, 0, 0] == 0 and again[0, 0, 0, 1] > 0
-    )  # the next sampling step serves the next
+    assert again[0, 0, 0, 0] == 0 and again[0, 0, 0, 1] > 0  # the next sampling step serves the next
     worst, *_ = refine(X, pulls(0.5, 1.0), 1.0, Steering(refinements=1, sharing="worst first"))
     assert worst[0, 0, 0, 0] == 0 and worst[0, 0, 0, 1] != 0
     both, *_ = refine(X, pulls(0.5, 1.0), 1.0, Steering(refinements=1, sharing="together"))

@@ -73,9 +73,7 @@ def test_a_warning_does_not_pass(tmp_path, name, bad):
 def test_the_project_is_described():
     assert re.fullmatch(r"[a-z][a-z\d]*(?:[-_.][a-z\d]+)*", PROJECT["name"])
     assert len(PROJECT["name"]) < 100 and "comfyui" not in PROJECT["name"]
-    assert re.fullmatch(
-        VERSION, PROJECT["version"]
-    )  # the Manager reads it from here, so it is static
+    assert re.fullmatch(VERSION, PROJECT["version"])  # the Manager reads it from here, so it is static
     assert PROJECT["description"] and (ROOT / PROJECT["license"]["file"]).exists()
     assert PROJECT["requires-python"] == ">=3.10"  # as the oldest host that is supported
     assert not PROJECT.get("dependencies") and not (ROOT / "requirements.txt").exists()
@@ -96,13 +94,9 @@ def test_the_pictures_lie_where_their_address_says(tree, name, size):
 
 
 def test_the_versions_agree(packed):
-    released = re.search(
-        rf"^## \[({VERSION})\] - \d{{4}}-\d\d-\d\d$", packed["CHANGELOG.md"].decode(), re.M
-    )
+    released = re.search(rf"^## \[({VERSION})\] - \d{{4}}-\d\d-\d\d$", packed["CHANGELOG.md"].decode(), re.M)
     assert released[1] == PROJECT["version"] == workflows.VERSIONS[PROJECT["name"]]
-    saved = [
-        json.loads(packed[name]) for name in packed if re.fullmatch(r"workflows/.*\.json", name)
-    ]
+    saved = [json.loads(packed[name]) for name in packed if re.fullmatch(r"workflows/.*\.json", name)]
     ours = [
         node["properties"]["ver"]
         for workflow in saved
@@ -119,19 +113,9 @@ def strangers(files: dict[str, bytes]) -> list[str]:
     """What is wrong with the list of files."""
     paths = [PurePosixPath(name) for name in files]
     found = [f"{path}: nothing of this folder" for path in paths if path.parts[0] not in TOP]
-    found += [
-        f"{path}: not this kind of file"
-        for path in paths
-        if path.suffix not in KINDS and path.name != "LICENSE"
-    ]
-    found += [
-        f"{path}: development only"
-        for path in paths
-        if "test" in path.name or "detector" in path.name
-    ]
-    found += [
-        f"{path}: demo" for path in paths if path.parts[0] == "demo" and path.parts[1] != "weights"
-    ]
+    found += [f"{path}: not this kind of file" for path in paths if path.suffix not in KINDS and path.name != "LICENSE"]
+    found += [f"{path}: development only" for path in paths if "test" in path.name or "detector" in path.name]
+    found += [f"{path}: demo" for path in paths if path.parts[0] == "demo" and path.parts[1] != "weights"]
     found += [f"{name}: too large" for name, content in files.items() if len(content) > LARGEST]
     found += [f"{name}: missing" for name in NEEDED - files.keys()]
     return found + ["too large as a whole"] * (sum(map(len, files.values())) > WHOLE)
@@ -144,7 +128,7 @@ def test_the_zip_holds_what_runs_and_nothing_else(packed):
 @pytest.mark.parametrize(
     "name",
     [
-        ".ci/run", ".comfyignore", "Makefile", "bench/results.json", "demo/bench.py", "demo/icon.png", "nodes/run.sh",
+        ".ci/run", ".comfyignore", "Makefile", "bench/results.json", "bench/bench.py", "tools/icon.png", "nodes/run.sh",
         "demo/weights/detector.safetensors", "install.py", "output/demo.png", "requirements.txt", "tests/conftest.py",
         "nodes/test_words.py",
     ],
@@ -217,9 +201,7 @@ def of_python(text: str) -> list[str]:
             case ast.Call(args=args, keywords=keywords):
                 values = [*args, *(keyword.value for keyword in keywords)]
                 named = [v.value for v in values if isinstance(v, ast.Constant)]
-                found += [
-                    v for v in named if isinstance(v, str) and re.fullmatch(r"cuda(:\d+)?", v)
-                ]
+                found += [v for v in named if isinstance(v, str) and re.fullmatch(r"cuda(:\d+)?", v)]
     try:
         text.encode("cp1252")  # Windows reads sources so, where a tool forgets to say UTF-8
     except UnicodeEncodeError as error:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn_to_steer.steering.lexicon import DIRECTIONS, LABELS, SPELLINGS
-from learn_to_steer.steering.relations import Parsed, Phrase, Relation, override, parse
+from learn_to_steer.steering.prompts import Parsed, Phrase, Relation, override, parse
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -64,7 +64,7 @@ def answer(prompt: str) -> list[str]:
     parsed = parse(prompt)
     check_spans(parsed)
     lines = []
-    for relation in parsed.relations:
+    for relation in parsed.wishes:
         objects = [relation.object, relation.second] if relation.second else [relation.object]
         objects = " and ".join(named(prompt, phrase) for phrase in objects)
         lines.append(f"{named(prompt, relation.subject)} | {relation.label} | {objects}")
@@ -73,16 +73,14 @@ def answer(prompt: str) -> list[str]:
 
 
 def check_spans(parsed: Parsed) -> None:
-    for relation in parsed.relations:
+    for relation in parsed.wishes:
         assert relation.label in LABELS
         for phrase in filter(None, (relation.subject, relation.object, relation.second)):
             assert parsed.prompt[slice(*phrase.span)] == phrase.text != ""
 
 
 def misread(prompts: list[tuple[str, list[str]]]) -> list[tuple[str, list[str], list[str]]]:
-    return [
-        (prompt, wanted, answer(prompt)) for prompt, wanted in prompts if answer(prompt) != wanted
-    ]
+    return [(prompt, wanted, answer(prompt)) for prompt, wanted in prompts if answer(prompt) != wanted]
 
 
 PROMPTS = sections("prompts.txt", "prompts_geneval.txt")
@@ -94,9 +92,7 @@ def test_prompts(section):
 
 
 @pytest.mark.parametrize(("prompt", "wanted"), sum(sections("prompts_misread.txt").values(), []))
-@pytest.mark.xfail(
-    strict=True, reason="known to be read wrongly; read rightly, it belongs into prompts.txt"
-)
+@pytest.mark.xfail(strict=True, reason="known to be read wrongly; read rightly, it belongs into prompts.txt")
 def test_prompts_that_are_misread(prompt, wanted):
     assert answer(prompt) == wanted
 
@@ -126,7 +122,7 @@ def test_every_prompt_of_visor():
     for subject, object in permutations(KINDS, 2):
         a, b = ("an" if kind[0] in "aeiou" else "a" for kind in (subject, object))
         for way, label in ways.items():
-            (relation,) = parse(f"{a} {subject} {way} {b} {object}").relations
+            (relation,) = parse(f"{a} {subject} {way} {b} {object}").wishes
             assert (relation.subject.text, relation.label, relation.object.text) == (
                 subject,
                 label,
@@ -143,7 +139,7 @@ def test_every_prompt_of_visor():
 def read(prompt: str) -> list[str]:
     parsed = parse(prompt)
     check_spans(parsed)
-    return [str(relation) for relation in parsed.relations]
+    return [str(relation) for relation in parsed.wishes]
 
 
 @pytest.mark.parametrize(
@@ -154,19 +150,13 @@ def test_every_spelling(label, way):
     assert read(f"a photo of a giraffe {way} an airplane") == [f"giraffe | {label} | airplane"]
 
 
-@pytest.mark.parametrize(
-    "lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "]
-)
+@pytest.mark.parametrize("lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "])
 @pytest.mark.parametrize("vertical", ["", "upper ", "top ", "lower-", "bottom "])
 @pytest.mark.parametrize("tail", [" of", " side of", " hand side of", "-hand side of"])
 def test_every_left_and_right(lead, vertical, tail):
-    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(
-        vertical.strip(" -"), "lower left of"
-    )
+    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(vertical.strip(" -"), "lower left of")
     assert read(f"a dog {lead}{vertical}left{tail} a cat") == [f"dog | {label} | cat"]
-    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [
-        f"dog | {label.replace('left', 'right')} | cat"
-    ]
+    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [f"dog | {label.replace('left', 'right')} | cat"]
 
 
 @pytest.mark.parametrize(
@@ -203,13 +193,11 @@ def test_no_relation_is_a_normal_answer(prompt):
 
 
 def test_repeated_words_keep_their_own_places():
-    assert parse("a dog left of a dog").relations == (
-        Relation(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),
-    )
+    assert parse("a dog left of a dog").wishes == (Relation(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),)
 
 
 def test_between_has_two_objects():
-    (relation,) = parse("a cup between a lamp and a book").relations
+    (relation,) = parse("a cup between a lamp and a book").wishes
     assert (relation.object.span, relation.second.span) == ((16, 20), (27, 31))
     assert relation.object_text == "lamp and book"
 
@@ -221,10 +209,7 @@ def test_warnings_name_both_relations():
         'call one thing "another" if two are meant.'
     )
     (warning,) = parse("A dog is left of a cat. The cat is right of the dog.").warnings
-    assert (
-        warning
-        == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
-    )
+    assert warning == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
 
 
 @pytest.mark.parametrize("label", DIRECTIONS)
@@ -270,7 +255,7 @@ PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
 def test_override(lines, label, subject, object):
     parsed = override(PROMPT, lines)
     check_spans(parsed)
-    (relation,) = parsed.relations
+    (relation,) = parsed.wishes
     assert (relation.label, relation.subject.span, relation.object.span) == (label, subject, object)
 
 
@@ -296,9 +281,7 @@ def test_override_takes_no_part_of_a_word():
 
 def test_override_gives_rows_by_hand():
     (relation,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").relations
-    assert relation == Relation(
-        Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4))
-    )
+    assert relation == Relation(Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4)))
 
 
 def test_override_between():
@@ -314,10 +297,8 @@ def test_override_takes_words_apart():
 
 
 def test_override_several_lines():
-    parsed = override(
-        "a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n"
-    )
-    assert list(map(str, parsed.relations)) == ["dog | left of | cat", "cat | left of | dog"]
+    parsed = override("a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
+    assert list(map(str, parsed.wishes)) == ["dog | left of | cat", "cat | left of | dog"]
     assert "contradicts" in parsed.warnings[0] and "says the same" in parsed.warnings[1]
     assert override("a dog", " \n ") == Parsed("a dog", (), ())
 
@@ -422,9 +403,7 @@ def test_the_words_need_neither_torch_nor_host():
 # "q" keeps a made-up noun from being a word that the parser knows.
 noun_words = st.from_regex("q[a-z]{0,6}q", fullmatch=True)
 nouns = st.lists(noun_words, min_size=1, max_size=3).map(" ".join)
-spellings = st.sampled_from(
-    [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"]
-)
+spellings = st.sampled_from([(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"])
 
 
 @settings(deadline=None)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from learn_to_steer.steering.relations import parse
+from learn_to_steer.steering.prompts import parse
 from scenes import (
     GENEVAL,
     KINDS,
@@ -74,11 +74,9 @@ def test_captions_tell_nothing_about_where():
     agreed = told = 0
     for _ in range(6000):
         things = compose(rng, list(rng.choice(KINDS, 2, replace=False)))
-        relations = parse(caption(rng, [thing.kind for thing in things])).relations
+        relations = parse(caption(rng, [thing.kind for thing in things])).wishes
         by_kind = {thing.kind: thing for thing in things}
-        for relation in (
-            r for r in relations if r.label in RELATIONS
-        ):  # captions say "next to" too
+        for relation in (r for r in relations if r.label in RELATIONS):  # captions say "next to" too
             true = clear_relation(by_kind[relation.subject.text], by_kind[relation.object.text])
             told += true is not None
             agreed += relation.label == true
@@ -99,7 +97,7 @@ def test_relation_prompts_are_read_back():
     for _ in range(300):
         kinds = list(map(str, rng.choice(KINDS, 4, replace=False)))
         wanted = list(map(str, rng.choice(RELATIONS, 3)))
-        read = parse(relation_prompt(rng, kinds, wanted)).relations
+        read = parse(relation_prompt(rng, kinds, wanted)).wishes
         expected = list(zip(kinds, wanted, kinds[1:], strict=False))
         assert [(r.subject.text, r.label, r.object.text) for r in read] == expected
 

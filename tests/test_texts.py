@@ -34,9 +34,7 @@ def test_page_has_its_picture_and_plain_letters(page):
 def test_page_ends_with_what_to_do_and_has_no_link_that_leads_nowhere(page):
     text = page.read_text("ascii")
     assert re.findall(r"^## .*", text, re.MULTILINE)[-1] == "## When it does not work"
-    assert not re.findall(
-        r"(?<!!)\[[^]]*\]\((?!https?://)", text
-    )  # the editor completes pictures only
+    assert not re.findall(r"(?<!!)\[[^]]*\]\((?!https?://)", text)  # the editor completes pictures only
 
 
 def test_every_language_has_its_files():

@@ -7,7 +7,7 @@ import { app } from "../../scripts/app.js";
 const STEERED = ["L2S_SteeredKSampler", "L2S_SteerModel"];
 const TALKING = ["L2S_RelationParse", "L2S_ClassifierLoss"]; // say on themselves what they understood
 const EVENT = "learn-to-steer.steering"; // nodes/host/screen.py sends it
-const LINES = ["#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595"]; // as in nodes/pictures.py
+const LINES = ["#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595"]; // as in steering/pictures.py
 
 const TEXTS = {
   en: {
@@ -224,7 +224,7 @@ class View {
     }
     this.draw(run);
     run.relations.forEach((relation, at) => {
-      const now = run.looks.at(-1)?.[2][at];
+      const now = run.seen.at(-1)?.[2][at];
       const line = make("i");
       line.style.background = LINES[at % LINES.length];
       const sure = now === undefined ? "" : now.toFixed(2) + (now >= run.target ? " ✓" : "");
@@ -235,7 +235,7 @@ class View {
   }
 
   /** x: sampling steps, in line with the range control; y: probability. */
-  draw({ relations, looks, steps, steered, target }) {
+  draw({ relations, seen, steps, steered, target }) {
     const [first, last] = steered;
     const y = (probability) => 1 - probability;
     const svg = make(
@@ -245,13 +245,13 @@ class View {
       make("path", { class: "target", d: `M0 ${y(target)}H${steps}` }),
     );
     relations.forEach((_, at) => {
-      const points = looks.flatMap(([step, before, after]) => [
+      const points = seen.flatMap(([step, before, after]) => [
         `${step} ${y(before[at])}`,
         `${step + 0.5} ${y(after[at])}`,
       ]);
       if (!points.length) return;
       const stroke = LINES[at % LINES.length];
-      const dots = looks.map(([step, , after]) => `M${step + 0.5} ${y(after[at])}h0`).join("");
+      const dots = seen.map(([step, , after]) => `M${step + 0.5} ${y(after[at])}h0`).join("");
       svg.append(make("path", { d: `M${points.join("L")}`, stroke, "stroke-width": 2 }));
       svg.append(make("path", { d: dots, stroke, "stroke-width": 6 }));
     });

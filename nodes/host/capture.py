@@ -9,48 +9,22 @@ import comfy.model_patcher
 import comfy.samplers
 from torch import Tensor
 
-from ...steering.attention import MapLayout, stack_layers, word_maps
+from ...steering.maps import MapLayout, ModelLayers, stack_layers, word_maps
 from .families import Family, Layer, family_of, grid_of, layers_of, padded
 from .gradient import OrdinaryTensors, recomputed, with_forwards
 
 
-def map_layout(
-    model,
-    layers: str = "auto",
-    heads: str = "averaged",
-    resolution: int = 16,
-    softmax: str = "text",
-) -> MapLayout:
-    """The layout of this model's maps. layers: "auto", "all" or a range like "2-5".
+def model_layers(model) -> ModelLayers:
+    """What a MODEL has to read. Raises ValueError for one that cannot be read.
 
-    "auto" leaves out late layers, which cost much: a UNet is read up to the last layer of its widest level (16x16 of
-    SD1.5's 64x64), a transformer in its first half, and a small model of eight layers or fewer whole.
-    Raises ValueError for a model that cannot be read or a range that it does not have.
+    The usual last layer leaves out late ones, which cost much: a UNet is read up to the last layer of its widest level
+    (16x16 of SD1.5's 64x64), a transformer in its first half, and a small model of eight layers or fewer whole.
     """
-    unet = model.get_model_object("diffusion_model")
-    found, chosen = layers_of(unet), layers.strip()
-    if chosen == "auto":
-        chosen = f"1-{_auto(found)}"
-    elif chosen == "all":
-        chosen = f"1-{len(found)}"
-    first, _, last = chosen.partition("-")
-    try:
-        first, last = int(first), int(last or first)
-    except ValueError:
-        raise ValueError(
-            f'layers is "{layers}"; write "auto", "all", or a range like "2-5".'
-        ) from None
-    if not 1 <= first <= last <= len(found):
-        raise ValueError(
-            f'layers is "{layers}"; this model has text-to-image attention layers 1 to {len(found)}.'
-        )
-    counts = [layer.heads for layer in found[first - 1 : last]]
-    channels = len(counts) if heads == "averaged" else sum(counts)
-    family = type(model.model.model_config).__name__
-    return MapLayout(family, first, last, heads, channels, resolution, softmax)
+    found = layers_of(model.get_model_object("diffusion_model"))
+    return ModelLayers(type(model.model.model_config).__name__, tuple(layer.heads for layer in found), _usual(found))
 
 
-def _auto(layers: list[Layer]) -> int:
+def _usual(layers: list[Layer]) -> int:
     if len(layers) <= 8:
         return len(layers)
     widths = [getattr(getattr(layer.module, "to_q", None), "in_features", 0) for layer in layers]
@@ -69,18 +43,17 @@ ARGUMENTS = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "
 class _Reading:
     """One forward pass: knows which layer runs, and reads the maps of the words out of its attention call."""
 
-    def __init__(self, unet, family: Family, words: Tensor, layout: MapLayout):
-        self.unet, self.family, self.words, self.layout = unet, family, words, layout
+    def __init__(self, unet, family: Family, pool: Tensor, layout: MapLayout):
+        self.unet, self.family, self.pool, self.layout = unet, family, pool, layout
         self.layer = None  # whose attention call comes next
         self.grid = self.text = None
-        self.maps = []  # of each layer, with its grid
+        self.maps: list[tuple[Tensor, tuple[int, int]]] = []  # of each layer, with its grid
+        self.options: dict = {}  # for the pass
 
     def begin(self, unet, args, kwargs) -> None:
         """The model's forward begins: see its latent and its text."""
         if args[0].ndim == 5 and args[0].shape[2] > 1:
-            raise ValueError(
-                f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame."
-            )
+            raise ValueError(f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame.")
         # Stable Cascade's text has a name of its own.
         texts = (kwargs.get(name) for name in ("context", "clip_text"))
         self.text = next((text.shape[1] for text in texts if text is not None), 0)
@@ -113,15 +86,13 @@ class _Reading:
             q, k = (t.unflatten(-1, (-1, q.shape[-1] // heads)).transpose(1, 2) for t in (q, k))
         options = kwargs.get("transformer_options") or {}
         height, width = options.get("activations_shape", (0, 0, *self.grid))[2:]
-        rows = self.family.sequence(q.shape[2], k.shape[2], self.text, padded(self.unet, height * width))  # fmt: skip
-        image = slice(rows.image, rows.image + height * width)
+        places = self.family.sequence(q.shape[2], k.shape[2], self.text, padded(self.unet, height * width))
+        image = slice(places.image, places.image + height * width)
         if mask is not None:
             mask = mask[None] if mask.ndim == 2 else mask  # (rows, columns), as the host takes it
             mask = mask[:, None] if mask.ndim == 3 else mask
             mask = mask[:, :, image] if mask.shape[2] > 1 else mask
-        maps = word_maps(
-            q[:, :, image], k, self.words, rows.text, self.layout.softmax, kwargs.get("scale"), mask
-        )
+        maps = word_maps(q[:, :, image], k, self.pool, places.text, self.layout.softmax, kwargs.get("scale"), mask)
         self.maps.append((maps, (height, width)))
         if layer == self.layout.last:
             raise _Captured
@@ -139,9 +110,7 @@ class _Reading:
             if self.family.bypasses:
                 bypassed = sys.modules[self.family.bypasses]
                 original = bypassed.optimized_attention
-                bypassed.optimized_attention = lambda *args, **kwargs: self.attend(
-                    original, *args, **kwargs
-                )
+                bypassed.optimized_attention = lambda *args, **kwargs: self.attend(original, *args, **kwargs)
             yield
         finally:
             if bypassed:
@@ -202,47 +171,66 @@ def _ordinary_cond(cond: dict) -> dict:
     return {**cond, "model_conds": {k: copied(v) for k, v in cond["model_conds"].items()}}
 
 
+@contextlib.contextmanager
+def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_memory: bool = False):
+    """While a model runs inside, its text-to-image attention is read; the pass ends after the layout's last layer.
+
+        with reading(unet, pool, layout, model_options) as read:
+            ...  # one pass with read.options
+        read.maps  # a layer's maps and their (height, width), layer by layer
+
+    Raises ValueError when the model did not run all of the layers.
+    """
+    read, layers = _Reading(unet, family_of(unet), pool, layout), layers_of(unet)
+    read.options = _options(model_options, read)
+    beginning = unet.register_forward_pre_hook(read.begin, with_kwargs=True)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(_Captured))
+            stack.enter_context(read.listening(dict(enumerate(layers, 1))))
+            if save_memory:
+                stack.enter_context(_recomputed(read, layers))
+            yield read
+    finally:
+        beginning.remove()
+    if len(read.maps) != layout.last - layout.first + 1:
+        raise ValueError(
+            f"The model ran {len(read.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "
+            "Another node probably skips or replaces them; bypass it for steering."
+        )
+
+
+def _options(model_options: dict, read: _Reading) -> dict:
+    """The model's options with our attention in the host's place, and nothing that would skip the pass."""
+    options = comfy.model_patcher.create_model_options_clone(model_options)
+    for name in ("multigpu_clones", "wrappers", "context_handler"):
+        options.pop(name, None)
+    transformer_options = options.setdefault("transformer_options", {})
+    transformer_options.pop("wrappers", None)  # step caches and the like
+    transformer_options["optimized_attention_override"] = read.attend
+    replaced = transformer_options.get("patches_replace", {})
+    if "attn2" in replaced:
+        beside = {place: read.beside(other) for place, other in replaced["attn2"].items()}
+        transformer_options["patches_replace"] = {**replaced, "attn2": beside}
+    return options
+
+
 def capture(
     model,
     cond: dict,
     x: Tensor,
     sigma: Tensor,
     model_options: dict,
-    words: Tensor,
+    pool: Tensor,
     layout: MapLayout,
     save_memory: bool = False,
 ) -> Tensor:
-    """Run the model on one conditioning and read the maps of `words`: (B, words, channels, R, R), differentiable in x.
+    """Run the model on one conditioning and read the words' maps: (B, words, channels, R, R), differentiable in x.
 
     model: the host's BaseModel, loaded; cond: one processed conditioning entry; x: latent (B, C, h, w); sigma: (B,);
-    words: `pooling` matrices (1 or B, words, text rows). save_memory: compute blocks again in the backward pass.
-    The pass ends after the layout's last layer. Call inside `differentiable` for gradients.
+    pool: `pooling` matrices (1 or B, words, text rows). save_memory: compute blocks again in the backward pass.
+    Call inside `differentiable` for gradients.
     """
-    unet = model.diffusion_model
-    reading, layers = _Reading(unet, family_of(unet), words, layout), layers_of(unet)
-    options = comfy.model_patcher.create_model_options_clone(model_options)
-    for name in ("multigpu_clones", "wrappers", "context_handler"):
-        options.pop(name, None)
-    transformer_options = options.setdefault("transformer_options", {})
-    transformer_options.pop("wrappers", None)  # step caches and the like would skip the pass
-    transformer_options["optimized_attention_override"] = reading.attend
-    replaced = transformer_options.get("patches_replace", {})
-    if "attn2" in replaced:
-        beside = {place: reading.beside(other) for place, other in replaced["attn2"].items()}
-        transformer_options["patches_replace"] = {**replaced, "attn2": beside}
-    beginning = unet.register_forward_pre_hook(reading.begin, with_kwargs=True)
-    try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(contextlib.suppress(_Captured))
-            stack.enter_context(reading.listening(dict(enumerate(layers, 1))))
-            if save_memory:
-                stack.enter_context(_recomputed(reading, layers))
-            comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, options)
-    finally:
-        beginning.remove()
-    if len(reading.maps) != layout.last - layout.first + 1:
-        raise ValueError(
-            f"The model ran {len(reading.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "
-            "Another node probably skips or replaces them; bypass it for steering."
-        )
-    return stack_layers(reading.maps, layout.heads, layout.resolution)
+    with reading(model.diffusion_model, pool, layout, model_options, save_memory) as read:
+        comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, read.options)
+    return stack_layers(read.maps, layout.heads, layout.resolution)

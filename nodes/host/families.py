@@ -11,48 +11,48 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Where text and picture lie in one attention call: columns text[0] to text[1], image rows from `image` on."""
+class TextImage:
+    """Where text and image lie in one attention call: columns text[0] to text[1], image rows from `image` on."""
 
     text: tuple[int, int]
     image: int
 
 
 # What an attention call is made of: rows of its queries, columns of its keys, rows of the text (the model's context),
-# image rows (padded as the model pads them). -> Rows
-Sequence = Callable[[int, int, int, int], Rows]
+# image rows (padded as the model pads them). -> TextImage
+Sequence = Callable[[int, int, int, int], TextImage]
 
 
 def crossed(rows, columns, text, image):
-    return Rows((0, columns), 0)
+    return TextImage((0, columns), 0)
 
 
 def text_image(rows, columns, text, image):
-    return Rows((0, columns - image), rows - image)
+    return TextImage((0, columns - image), rows - image)
 
 
 def text_image_references(rows, columns, text, image):
-    return Rows((0, text), text)
+    return TextImage((0, text), text)
 
 
 def text_references_image(rows, columns, text, image):
-    return Rows((0, text), rows - image)
+    return TextImage((0, text), rows - image)
 
 
 def image_text(rows, columns, text, image):
-    return Rows((image, columns), 0)
+    return TextImage((image, columns), 0)
 
 
 def image_references_text(rows, columns, text, image):
-    return Rows((columns - text, columns), 0)
+    return TextImage((columns - text, columns), 0)
 
 
 def registers_text_image(rows, columns, text, image):
-    return Rows((8, columns - image), rows - image)
+    return TextImage((8, columns - image), rows - image)
 
 
 def image_text_pooled(rows, columns, text, image):
-    return Rows((image, image + text), 0)
+    return TextImage((image, image + text), 0)
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,7 @@ def family_of(unet: nn.Module) -> Family:
     elif "nunchaku" in type(unet).__module__.lower() or name.startswith("ComfyFlux"):
         advice = "Nunchaku's kernels have no gradient. Load the model with the host's own loader."
     elif "trt" in name.lower() or "tensorrt" in name.lower():
-        advice = (
-            "A TensorRT engine has no gradient. Bypass TensorRT Loader and load the checkpoint."
-        )
+        advice = "A TensorRT engine has no gradient. Bypass TensorRT Loader and load the checkpoint."
     else:
         advice = "It is none of the families that nodes/host/FAMILIES.md lists."
     raise ValueError(f"The attention of {name} cannot be read, so it cannot be steered. {advice}")

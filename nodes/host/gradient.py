@@ -145,9 +145,7 @@ def _constant_forward(module: nn.Module):
 
 def _simple(convolution) -> bool:
     return (
-        not convolution.transposed
-        and convolution.padding_mode == "zeros"
-        and not isinstance(convolution.padding, str)
+        not convolution.transposed and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
     )
 
 
@@ -258,9 +256,7 @@ class _Saved:
 class _CopyBeforeWriting(TorchDispatchMode):
     def __init__(self):
         super().__init__()
-        self.saved = collections.defaultdict(
-            weakref.WeakSet
-        )  # by storage, which lives as long as they do
+        self.saved = collections.defaultdict(weakref.WeakSet)  # by storage, which lives as long as they do
 
     def save(self, tensor: Tensor) -> _Saved:
         saved = _Saved(tensor)

@@ -8,15 +8,13 @@ import latent_preview
 from comfy_api.latest import io
 from PIL import Image
 
-from ...steering.guidance import Report
-from ..pictures import overlay
+from ...steering.pictures import overlay
+from ...steering.report import Report
 
 STEERING = "learn-to-steer.steering"  # web/steering.js listens to it
 SIDE = 256  # px, a live picture's longer side
 # Newer hosts show what a node showed once more when its outputs were kept from an earlier run.
-SHOWN_AGAIN = (
-    {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
-)
+SHOWN_AGAIN = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
 PAUSE = 0.4  # s from one live picture to the next: drawing one must not be felt
 
 
@@ -41,38 +39,36 @@ class Live:
         if not self._watched():
             return callback
         self.picture, self.drawn = None, 0.0
-        self.looked(report)
+        self.send(report)
 
         def watch(step, x0, x, total_steps):
             if step + 1 == total_steps or time.monotonic() - self.drawn > PAUSE:
                 self._draw(report, x0, model.model.latent_format)
-                self.looked(report)
+                self.send(report)
             if callback is not None:
                 callback(step, x0, x, total_steps)
 
         return watch
 
-    def looked(self, report: Report) -> None:
+    def send(self, report: Report) -> None:
         """Tell the browser how things stand."""
         if self._watched():
             from server import PromptServer
 
             server = PromptServer.instance
-            server.send_sync(
-                STEERING, {"node": self.node_id, **self.state(report)}, server.client_id
-            )
+            server.send_sync(STEERING, {"node": self.node_id, **self.state(report)}, server.client_id)
 
     def state(self, report: Report) -> dict:
         """A run so far, of the batch's first picture, in JSON's types."""
         return {
-            "relations": report.relations,
-            "words": report.words,
+            "relations": report.wishes,
+            "words": report.names,
             "steps": report.steps,
             "steered": [report.steered.start, report.steered.stop],
             "target": report.target,
-            "looks": [
-                [look.step, look.before[0].tolist(), look.after[0].tolist(), int(look.spent[0])]
-                for look in report.looks
+            "seen": [
+                [s.step, s.before.satisfaction[0].tolist(), s.after.satisfaction[0].tolist(), int(s.spent[0])]
+                for s in report.seen
             ],
             "notes": report.notes,
             "picture": self.picture,
@@ -88,7 +84,7 @@ class Live:
 
     def _draw(self, report: Report, x0, latent_format) -> None:
         """The picture as the latent's colours tell it, under the latest maps."""
-        if x0.is_nested or not report.looks:
+        if x0.is_nested or not report.seen:
             return
         picture = Image.new("RGB", (SIDE, SIDE), "#808080")
         if latent_format.latent_rgb_factors is not None:
@@ -100,7 +96,7 @@ class Live:
         scale = SIDE / max(picture.size)
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size])
         jpeg = BytesIO()
-        overlay(picture, report.looks[-1].maps[0], report.words).save(jpeg, "JPEG", quality=85)
+        overlay(picture, report.seen[-1].maps[0], report.names).save(jpeg, "JPEG", quality=85)
         self.picture = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
         self.drawn = time.monotonic()
 

@@ -111,11 +111,7 @@ def allowed() -> dict[str, str]:
 
 @pytest.fixture
 def page(request, opened, server):
-    asked = {
-        name: request.getfixturevalue(name)
-        for name in ("renderer", "theme")
-        if name in request.fixturenames
-    }
+    asked = {name: request.getfixturevalue(name) for name in ("renderer", "theme") if name in request.fixturenames}
     settings = {
         "Comfy.VueNodes.Enabled": asked.get("renderer", False),
         "Comfy.ColorPalette": asked.get("theme", "dark"),
@@ -201,9 +197,7 @@ class Editor:
 
     def after(self, node: str) -> set[str]:
         """The node and all that take from it."""
-        links = self.page.evaluate(
-            "[...app.graph.links.values()].map(link => [link.origin_id, link.target_id])"
-        )
+        links = self.page.evaluate("[...app.graph.links.values()].map(link => [link.origin_id, link.target_id])")
         found, more = set(), {node}
         while more:
             found |= more
@@ -332,9 +326,7 @@ class Editor:
 
     def shown(self, node: str) -> list[str]:
         """Wait until the node shows the pictures of the last run: their addresses. It must be in view."""
-        outputs = [
-            e["detail"]["output"] for e in self.heard("executed") if e["detail"]["node"] == node
-        ]
+        outputs = [e["detail"]["output"] for e in self.heard("executed") if e["detail"]["node"] == node]
         names = [image["filename"] for output in outputs for image in output["images"]]
         assert names, "The server sent this node no picture."
         query = """([id, names, inPage]) => {

@@ -41,13 +41,9 @@ def test_cancel_ends_a_steered_run_within_one_call_of_the_model(editor):
         }"""
     )
     assert editor.press_run()
-    page.wait_for_function(
-        "told.length > 1 && performance.now() > told[1].at + (told[1].at - told[0].at) / 3"
-    )
+    page.wait_for_function("told.length > 1 && performance.now() > told[1].at + (told[1].at - told[0].at) / 3")
     cancel = page.get_by_role("button", name="Cancel current run")
-    cancel.evaluate(
-        "button => button.addEventListener('click', () => { window.clicked = performance.now() }, true)"
-    )
+    cancel.evaluate("button => button.addEventListener('click', () => { window.clicked = performance.now() }, true)")
     cancel.click()
     editor.wait_for("execution_interrupted")
     (end,) = editor.heard("execution_interrupted")

@@ -100,9 +100,7 @@ def test_a_run_is_seen_while_it_samples(editor, renderer, theme, demo, view):
     assert dots[0] == 0 and dots == sorted(dots) and len(set(dots)) >= 4
     assert any(state["picture"] and state["running"] for state in seen)
     assert re.search(RESULT, view.inner_text())
-    size = view.locator("img").evaluate(
-        "img => [img.naturalWidth, img.clientWidth, img.clientHeight]"
-    )
+    size = view.locator("img").evaluate("img => [img.naturalWidth, img.clientWidth, img.clientHeight]")
     assert size[0] == 256 and min(size[1:]) > 120
     assert editor.place(demo)["height"] == pytest.approx(height, abs=4)  # nothing jumps
     assert view.evaluate(CONTRAST) > 4.5
@@ -183,9 +181,7 @@ def test_the_view_speaks_the_editors_language(editor, server, page, locale, word
     try:
         page.reload()
         page.wait_for_function("window.app?.vueAppReady")
-        graph = json.loads(
-            server.open(f"/api/workflow_templates/learn-to-steer/{DEMO.replace(' ', '%20')}.json")
-        )
+        graph = json.loads(server.open(f"/api/workflow_templates/learn-to-steer/{DEMO.replace(' ', '%20')}.json"))
         editor.open_file(graph)
         view = page.locator(".l2s")
         view.wait_for()

@@ -11,16 +11,12 @@ def test_every_template_is_listed_with_its_picture(editor):
     dialog = editor.templates()
     cards = dialog.locator("[data-testid^=template-workflow-]")
     cards.first.wait_for()
-    names = cards.evaluate_all(
-        "cards => cards.map(c => c.dataset.testid.replace('template-workflow-', ''))"
-    )
+    names = cards.evaluate_all("cards => cards.map(c => c.dataset.testid.replace('template-workflow-', ''))")
     assert sorted(names) == NAMES
     for card in cards.all():
         card.scroll_into_view_if_needed()
         # In the place of a picture that is not there stands another, and an error in the console.
-        editor.page.wait_for_function(
-            "card => card.querySelector('img')?.naturalWidth", arg=card.element_handle()
-        )
+        editor.page.wait_for_function("card => card.querySelector('img')?.naturalWidth", arg=card.element_handle())
     editor.picture("templates")
 
 

@@ -80,9 +80,7 @@ def test_the_walk(editor, keep):
 
     # 4 Change: fewer steps are steered, and only the sampler runs again.
     handle, track = view.locator(".l2s-thumb").nth(1), view.locator(".l2s-range").bounding_box()
-    handle.drag_to(
-        view.locator(".l2s-range"), target_position={"x": 0.32 * track["width"], "y": 8}, force=True
-    )
+    handle.drag_to(view.locator(".l2s-range"), target_position={"x": 0.32 * track["width"], "y": 8}, force=True)
     assert editor.value(sampler, "end") == 0.32
     place, y = editor.place(sampler), editor.page.evaluate(ACROSS, sampler)
     page.mouse.click(place["x"] + 0.3 * place["width"], place["y"] + y)

@@ -1,6 +1,6 @@
 """A real ComfyUI in the tests' own process, under inference mode as its executor runs every node."""
 
-import host  # noqa: F401  demo/host.py puts `comfy` in place
+import host  # noqa: F401  tools/host.py puts `comfy` in place
 
 import pytest
 import torch

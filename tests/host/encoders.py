@@ -52,10 +52,7 @@ te = TextEncoders()
 
 def sentences() -> list[str]:
     draw = random.Random(0)
-    return [
-        " ".join(draw.choices(WORDS, k=8)) + draw.choice([" (x).", ",", ":", ""])
-        for _ in range(400)
-    ]
+    return [" ".join(draw.choices(WORDS, k=8)) + draw.choice([" (x).", ",", ":", ""]) for _ in range(400)]
 
 
 @functools.cache
@@ -155,9 +152,7 @@ def fill(model: torch.nn.Module) -> None:
             p.copy_(torch.randn(p.shape, generator=generator) * scale)
 
 
-def build(
-    tokenizer, encoder, configs: dict, vocabularies: dict | None = None, folder=None, **options
-):
+def build(tokenizer, encoder, configs: dict, vocabularies: dict | None = None, folder=None, **options):
     """A comfy.sd.CLIP. configs: settings of the small encoders by the host's names for them."""
     target = comfy.supported_models_base.ClipTarget(tokenizer, encoder)
     options |= {f"{name}_model_config": config for name, config in configs.items()}
@@ -219,9 +214,7 @@ def _lens():
                     module.weight = torch.nn.Parameter(torch.empty(shape), requires_grad=False)
 
     marks = ("<|start|>", "<|message|>", "<|end|>", "<|channel|>")
-    vocabulary = torch.frombuffer(
-        bytearray(byte_pairs(*marks).to_str().encode()), dtype=torch.uint8
-    )
+    vocabulary = torch.frombuffer(bytearray(byte_pairs(*marks).to_str().encode()), dtype=torch.uint8)
     return te.gpt_oss.LensTokenizer, WithWeights, {}, {"tokenizer_json": vocabulary}
 
 

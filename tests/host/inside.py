@@ -2,9 +2,9 @@
 
 import comfy.samplers
 import torch
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
 from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.relations import parse
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier
+from learn_to_steer.steering.prompts import parse
 
 PROMPT = "a dog above a cat"
 
@@ -13,9 +13,7 @@ class _With(comfy.samplers.Sampler):
     def __init__(self, function):
         self.function = function
 
-    def sample(
-        self, model_wrap, sigmas, extra_args, callback, noise, latent_image, *rest, **options
-    ):
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image, *rest, **options):
         cond = model_wrap.conds["positive"][0]
         self.result = self.function(model_wrap.inner_model, cond, extra_args["model_options"])
         return latent_image
@@ -39,4 +37,4 @@ def loss_of(layout, subject: tuple[int, ...], object: tuple[int, ...]) -> Classi
     classifier = RelationClassifier(ClassifierConfig(layout)).train(False)
     with torch.no_grad():
         classifier.logits[-1].weight.mul_(20)
-    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).relations, (subject, object), ((0, 1),))
+    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).wishes, (subject, object), ((0, 1),))

@@ -55,9 +55,7 @@ def with_number(function, true: int, small: int) -> None:
     """Give a function another number in place of one that is written in it."""
     code = function.__code__
     assert true in code.co_consts
-    function.__code__ = code.replace(
-        co_consts=tuple(small if value == true else value for value in code.co_consts)
-    )
+    function.__code__ = code.replace(co_consts=tuple(small if value == true else value for value in code.co_consts))
 
 
 class SmallSizes(ComfyExtension):

@@ -18,7 +18,7 @@ import torch
 from encoders import build, te
 from families import DEEP, FLUX, PLAIN, QWEN, SD3, ZIMAGE
 from learn_to_steer.nodes.host.capture import map_layout
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier, save
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
 from safetensors.torch import save_file
 from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
 from torch import Tensor, nn
@@ -119,9 +119,7 @@ def vae_file(channels: int) -> Weights:
 
 
 def wan_vae_file() -> Weights:
-    return random_weights(
-        comfy.ldm.wan.vae.WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True])
-    )
+    return random_weights(comfy.ldm.wan.vae.WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True]))
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------
@@ -130,15 +128,11 @@ def wan_vae_file() -> Weights:
 def checkpoint(family: str, vae_channels: int, path: Path) -> None:
     """All parts in one file, as the host itself saves them."""
     vae = prefixed("first_stage_model.", vae_file(vae_channels))
-    comfy.sd.save_checkpoint(
-        str(path), diffusion_model(family), text_encoder(family), extra_keys=vae
-    )
+    comfy.sd.save_checkpoint(str(path), diffusion_model(family), text_encoder(family), extra_keys=vae)
 
 
 def part(weights: Callable[..., Weights], *of: str | int) -> Callable[[Path], None]:
-    return lambda path: save_file(
-        {name: tensor.contiguous() for name, tensor in weights(*of).items()}, path
-    )
+    return lambda path: save_file({name: tensor.contiguous() for name, tensor in weights(*of).items()}, path)
 
 
 def unet_file(family: str) -> Weights:

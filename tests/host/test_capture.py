@@ -11,7 +11,7 @@ from inside import inside
 from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.sampling import look
-from learn_to_steer.steering.attention import pooling, stack_layers
+from learn_to_steer.steering.maps import pooling, stack_layers
 
 WORDS = pooling([(2,), (4, 5)])
 
@@ -127,9 +127,7 @@ def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
         calls.append(1)
         return func(*args, **kwargs)
 
-    model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = (
-        counting
-    )
+    model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = counting
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     latent = random(1, 8, 16, 16)
     look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, map_layout(model))
@@ -139,17 +137,12 @@ def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
 
 def test_words_are_found_in_the_host_s_tokens(demo):
     from learn_to_steer.nodes.host.words import find_words
-    from learn_to_steer.steering.relations import parse
+    from learn_to_steer.steering.prompts import parse
 
     prompt = "a photo of a (teddy bear:1.2) left of a dog and above a dog"
-    words = find_words(demo[1], prompt, parse(prompt).relations)
+    words = find_words(demo[1], prompt, parse(prompt).wishes)
     ids = [token for token, _ in demo[1].tokenize(prompt)["l"][0]]
-    spelled = {
-        name: [ids[i] for i in positions]
-        for name, positions in zip(words.names, words.words, strict=True)
-    }
-    assert spelled["teddy bear"] == [
-        i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406
-    ]
+    spelled = {name: [ids[i] for i in positions] for name, positions in zip(words.names, words.words, strict=True)}
+    assert spelled["teddy bear"] == [i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406]
     assert words.names.count("dog") == 2
     assert words.words[1] != words.words[2]

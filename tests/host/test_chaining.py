@@ -77,9 +77,7 @@ def replaced_attention(model, *conds):
     model, size = model.clone(), model.model.model_config.unet_config["context_dim"]
     for part, numbers in (("input", range(12)), ("middle", range(2)), ("output", range(12))):
         for number in numbers:
-            model.set_model_attn2_replace(
-                to_a_picture(random(1, 5, size, seed=number)), part, number
-            )
+            model.set_model_attn2_replace(to_a_picture(random(1, 5, size, seed=number)), part, number)
     return model, *conds
 
 
@@ -87,9 +85,7 @@ def to_a_picture(tokens):
     def attend(q, k, v, extra_options):
         width, heads = q.shape[-1], extra_options["n_heads"]
         to_k, to_v = (random(width, tokens.shape[-1], seed=seed) * 0.2 for seed in (1, 2))
-        of_picture = [
-            torch.nn.functional.linear(tokens, w).expand(len(q), -1, -1) for w in (to_k, to_v)
-        ]
+        of_picture = [torch.nn.functional.linear(tokens, w).expand(len(q), -1, -1) for w in (to_k, to_v)]
         return attention_pytorch(q, k, v, heads) + attention_pytorch(q, *of_picture, heads)
 
     return attend
@@ -219,9 +215,7 @@ def test_the_host_s_step_caches_neither_see_looks_nor_skip_them(cache):
     alone = sample(model, True)
     assert not torch.equal(alone, sample(model, False))
     assert torch.equal(
-        sample(
-            sampling.steer(model, loss_of(map_layout(model), (2,), (5,)), settings, report), True
-        ),
+        sample(sampling.steer(model, loss_of(map_layout(model), (2,), (5,)), settings, report), True),
         alone,
     )
     assert len(report.looks) == 3 and not report.failed

@@ -77,9 +77,7 @@ def test_combined_either_way_round_the_own_entry_is_read(world):
         lambda ours, others: call("ConditioningSetArea", ours, 64, 64, 0, 0, 1.0),
         lambda ours, others: call("ConditioningSetAreaPercentage", ours, 0.5, 1.0, 0.0, 0.0, 1.0),
         lambda ours, others: call("ConditioningSetAreaStrength", ours, 0.5),
-        lambda ours, others: call(
-            "ConditioningSetMask", ours, torch.ones(1, 16, 16), "default", 1.0
-        ),
+        lambda ours, others: call("ConditioningSetMask", ours, torch.ones(1, 16, 16), "default", 1.0),
         lambda ours, others: call("ConditioningSetTimestepRange", ours, 0.0, 1.0),
         lambda ours, others: call("unCLIPConditioning", ours, None, 0.0, 0.0),
     ],
@@ -98,12 +96,8 @@ def test_controlnets_keep_the_mark(world):
     control.set_cond_hint = lambda *args, **kwargs: control
     control.set_previous_controlnet = lambda previous: None
     image = torch.zeros(1, 8, 8, 3)
-    assert encoded_from(
-        [entry for _, entry in call("ControlNetApply", ours, control, image, 1.0)], PROMPT
-    )
-    both = host_nodes.ControlNetApplyAdvanced().apply_controlnet(
-        ours, ours, control, image, 1.0, 0.0, 1.0
-    )
+    assert encoded_from([entry for _, entry in call("ControlNetApply", ours, control, image, 1.0)], PROMPT)
+    both = host_nodes.ControlNetApplyAdvanced().apply_controlnet(ours, ours, control, image, 1.0, 0.0, 1.0)
     assert encoded_from([entry for _, entry in both[0]], PROMPT)
 
 
@@ -157,9 +151,7 @@ def test_what_another_node_encoded_is_passed_on(world):
 def test_what_another_text_made_is_refused_where_it_shows(world):
     clip = world[1]
     longer = clip.encode_from_tokens_scheduled(clip.tokenize("very " * 100))
-    with pytest.raises(
-        ValueError, match="The CONDITIONING has 154 text rows, but .* makes 77 of this prompt"
-    ):
+    with pytest.raises(ValueError, match="The CONDITIONING has 154 text rows, but .* makes 77 of this prompt"):
         RelationParse.execute(clip, PROMPT, conditioning=longer)
 
 

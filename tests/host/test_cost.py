@@ -1,4 +1,4 @@
-"""The ways that demo/cost.py compares: the same gradient, each by its own road. No figures here."""
+"""The ways that bench/cost.py compares: the same gradient, each by its own road. No figures here."""
 
 import cost
 import pytest

@@ -97,9 +97,7 @@ def test_the_preview_shows_each_word_where_it_is(demo):
     positive, relations, _ = RelationParse.execute(clip, "a cat left of a bus").result
     (capture,) = AttentionCapture.execute(model, relations).result
     latent = {"samples": vae.encode(picture)}
-    overlays, maps = PreviewAttentionMaps.execute(
-        model, positive, capture, latent, picture, 0.4
-    ).result
+    overlays, maps = PreviewAttentionMaps.execute(model, positive, capture, latent, picture, 0.4).result
     assert overlays.shape == (2, 128, 128, 3) and maps.shape == (2, 128, 128)
     assert overlays.min() >= 0 and overlays.max() <= 1
     for one, thing in zip(maps, (cat, bus), strict=True):

@@ -18,9 +18,9 @@ from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import mark
-from learn_to_steer.steering.attention import MapLayout, pooling, stack_layers
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
+from learn_to_steer.steering.maps import MapLayout, pooling, stack_layers
 
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
 
@@ -73,9 +73,7 @@ def recorded(family: str, cond, x):
             if asked:
                 module = importlib.import_module(asked)
                 original = module.optimized_attention
-                patch.setattr(
-                    module, "optimized_attention", lambda *a, **kw: record(original, *a, **kw)
-                )
+                patch.setattr(module, "optimized_attention", lambda *a, **kw: record(original, *a, **kw))
             comfy.samplers.calc_cond_batch(inner, [[entry]], x, middle_sigma(inner), options)
 
     inside(tiny(family), cond, latent(family), run)
@@ -107,9 +105,7 @@ def test_maps_are_the_attention_computed_apart(family, softmax):
     for q, k, mask, level in calls:
         rows = q[:, :, first : last + 1] if level is None else q
         grid = ((last + 1 - first) // width, width) if level is None else tuple(level[2:])
-        scores = rows.double() @ k.repeat_interleave(
-            q.shape[1] // k.shape[1], 1
-        ).double().transpose(-1, -2)
+        scores = rows.double() @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).double().transpose(-1, -2)
         scores = scores * q.shape[-1] ** -0.5
         if mask is not None:
             mask = mask.reshape(1, 1, -1, mask.shape[-1])
@@ -138,9 +134,7 @@ def first_layer(model) -> MapLayout:
 
 def test_a_changed_row_moves_its_word_s_map(family):
     x = latent(family)
-    before, after = (
-        maps_of(family, cond, x, first_layer) for cond in (positive(family), changed(family))
-    )
+    before, after = (maps_of(family, cond, x, first_layer) for cond in (positive(family), changed(family)))
     moved = (before - after).abs().amax((0, 2, 3, 4))
     assert moved[0] > 2 * moved[1]
     VERIFIED[family]["row"] = True
@@ -151,9 +145,7 @@ def test_a_changed_corner_moves_its_cell(family):
     moved = x.clone()
     moved[..., : x.shape[-2] // 4, -(x.shape[-1] // 4) :] += 3.0
     words = pooling([(column,) for column in range(14)])  # one word's map is a matter of chance
-    before, after = (
-        maps_of(family, positive(family), each, first_layer, words) for each in (x, moved)
-    )
+    before, after = (maps_of(family, positive(family), each, first_layer, words) for each in (x, moved))
     change = (before - after).abs().sum((0, 1, 2))
     assert change[0, 3] > 2 * change.median()
     VERIFIED[family]["corner"] = True
@@ -173,9 +165,7 @@ def test_gradient_equals_finite_differences(family, save_memory):
             (gradient,) = torch.autograd.grad((maps * target.clone()).sum(), leaf)
         step = 2e-3 / gradient.norm()
         there, back = (
-            (capture(inner, entry, x + s * gradient, sigma, options, words, layout) * target)
-            .double()
-            .sum()
+            (capture(inner, entry, x + s * gradient, sigma, options, words, layout) * target).double().sum()
             for s in (step, -step)
         )
         assert gradient.norm() > 1e-3
@@ -202,13 +192,9 @@ def loss_of_tiny(family: str, model) -> ClassifierLoss:
 def test_looks_that_move_nothing_leave_the_picture_bit_identical(family):
     model, report = tiny(family), Report()
     off = sampled(family, model)
-    assert torch.equal(
-        off, sampled(family, steer(model, loss_of_tiny(family, model), Steering(0.0, end=1.0)))
-    )
+    assert torch.equal(off, sampled(family, steer(model, loss_of_tiny(family, model), Steering(0.0, end=1.0))))
     satisfied = Steering(end=1.0, target=1e-9)
-    assert torch.equal(
-        off, sampled(family, steer(model, loss_of_tiny(family, model), satisfied, report))
-    )
+    assert torch.equal(off, sampled(family, steer(model, loss_of_tiny(family, model), satisfied, report)))
     assert report.looks and report.gradient_steps == 0
     VERIFIED[family]["unchanged"] = True
 
@@ -217,11 +203,7 @@ def test_a_steered_run_lowers_the_loss(family):
     """Random weights know no pictures; but the gradient must lower the loss, under the host's own sampler."""
     model, report = tiny(family), Report()
     settings = Steering(end=1.0, strength=1.0, refinements=5, target=0.99)
-    assert (
-        sampled(family, steer(model, loss_of_tiny(family, model), settings, report))
-        .isfinite()
-        .all()
-    )
+    assert sampled(family, steer(model, loss_of_tiny(family, model), settings, report)).isfinite().all()
     assert report.gradient_steps > 0
     assert report.looks[0].after.item() > report.looks[0].before.item()
     VERIFIED[family]["steered"] = True
@@ -256,13 +238,9 @@ def table() -> str:
     for name, found in VERIFIED.items():
         kind, text, image = found["maps"]
         marks = " | ".join("yes" if check in found else "no" for check in CHECKS)
-        lines.append(
-            f"| {name} | {FAMILIES[name].config} | {kind} | {text} | {image} | yes | {marks} |"
-        )
+        lines.append(f"| {name} | {FAMILIES[name].config} | {kind} | {text} | {image} | yes | {marks} |")
     version = comfyui_version.__version__
-    head = HEAD.format(
-        version=version, checks=" | ".join(CHECKS), dashes="|".join(["---"] * len(CHECKS))
-    )
+    head = HEAD.format(version=version, checks=" | ".join(CHECKS), dashes="|".join(["---"] * len(CHECKS)))
     return head + "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from families import FAMILIES, latent, positive, random, tiny
 from inside import inside, middle_sigma
 from learn_to_steer.nodes.host.capture import capture, map_layout
 from learn_to_steer.nodes.host.gradient import differentiable, recomputed
-from learn_to_steer.steering.attention import pooling
+from learn_to_steer.steering.maps import pooling
 
 # One of each kind of trouble: convolutions, in-place residuals, rotary kernels, gated feed-forwards, cross-attention.
 SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
@@ -28,12 +28,7 @@ def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext)
 
         def value(x):
             return (
-                (
-                    capture(inner, entry, x, sigma, options, words, layout, save_memory)
-                    * target.clone()
-                )
-                .double()
-                .sum()
+                (capture(inner, entry, x, sigma, options, words, layout, save_memory) * target.clone()).double().sum()
             )
 
         with around(), differentiable(inner.diffusion_model):
@@ -84,9 +79,7 @@ def test_streamed_weights_give_the_exact_gradient(family, save_memory):
 
 def test_the_emulation_of_streamed_weights_bites():
     """A plain autograd pass through the same memory is wrong."""
-    linear = [
-        comfy.ops.manual_cast.Linear(8, 8, bias=False, dtype=torch.bfloat16) for _ in range(6)
-    ]
+    linear = [comfy.ops.manual_cast.Linear(8, 8, bias=False, dtype=torch.bfloat16) for _ in range(6)]
     with torch.inference_mode(False), torch.enable_grad():
         for i, layer in enumerate(linear):
             weight = random(8, 8, seed=i).bfloat16()
@@ -144,9 +137,7 @@ def test_no_weight_is_kept_for_the_backward_pass():
                 seen.add(node)
                 kept += [getattr(node, a) for a in dir(node) if a.startswith("_saved_")]
                 nodes += [parent for parent, _ in node.next_functions]
-            return len(seen), [
-                t.shape for t in kept if isinstance(t, torch.Tensor) and t.shape in shapes
-            ]
+            return len(seen), [t.shape for t in kept if isinstance(t, torch.Tensor) and t.shape in shapes]
 
     nodes, kept = inside(model, positive(family), x, measure)
     assert nodes > 100
@@ -193,8 +184,6 @@ def test_recomputed_keeps_what_goes_in_and_nothing_else():
         assert torch.equal(middle, x)
         (gradient,) = torch.autograd.grad(result["x"].square().sum(), x)
         direct = x.detach().requires_grad_(True)
-        (expected,) = torch.autograd.grad(
-            (((direct + shift) @ weight).tanh()).square().sum(), direct
-        )
+        (expected,) = torch.autograd.grad((((direct + shift) @ weight).tanh()).square().sum(), direct)
     assert len(calls) == 2
     torch.testing.assert_close(gradient, expected)

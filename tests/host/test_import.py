@@ -99,9 +99,7 @@ class Same:
 
 def load(file: Path) -> list[str]:
     """Load a pack as the host does: its nodes' ids, when it has nodes."""
-    spec = importlib.util.spec_from_file_location(
-        "pack", file, submodule_search_locations=[str(file.parent)]
-    )
+    spec = importlib.util.spec_from_file_location("pack", file, submodule_search_locations=[str(file.parent)])
     sys.modules["pack"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
@@ -183,9 +181,7 @@ def main(folder: Path) -> None:
 def loading(tmp_path_factory) -> dict:
     command = [sys.executable, __file__, str(tmp_path_factory.mktemp("packs"))]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, cwd=tmp_path_factory.mktemp("empty"), env=quiet, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=tmp_path_factory.mktemp("empty"), env=quiet, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

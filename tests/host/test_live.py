@@ -11,12 +11,12 @@ import pytest
 import server
 import torch
 from families import FAMILIES, latent, tiny
-from learn_to_steer.nodes import pictures
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.host import screen
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
+from learn_to_steer.steering import pictures
 from learn_to_steer.steering.guidance import Look, Report
 from PIL import Image
 
@@ -61,9 +61,7 @@ def sample(scene, batch=1, steps=25, node_id="7", **settings):
 
 def test_a_run_is_shown_step_by_step_to_the_browser_that_queued_it(scene, sent):
     run = sample(scene).result[3]
-    assert {(event, data["node"], sid) for event, data, sid in sent} == {
-        (screen.STEERING, "7", "me")
-    }
+    assert {(event, data["node"], sid) for event, data, sid in sent} == {(screen.STEERING, "7", "me")}
     states = [data for _, data, _ in sent]
     assert states[0]["looks"] == [] and states[0]["picture"] is None
     counts = [len(state["looks"]) for state in states]

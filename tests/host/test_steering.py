@@ -13,9 +13,9 @@ from learn_to_steer.nodes.host.sampling import REFUSED, look, sigma_at, steer
 from learn_to_steer.nodes.host.words import Words
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteerModel
-from learn_to_steer.steering.attention import pooling
 from learn_to_steer.steering.guidance import Report, Steering
 from learn_to_steer.steering.loss import ClassifierLoss
+from learn_to_steer.steering.maps import pooling
 
 PROMPT = "a giraffe above an airplane"
 register_folders()
@@ -116,9 +116,7 @@ def test_a_sampler_that_cannot_be_steered_is_named(scene, sampler):
         steered(scene, sampler)
 
 
-@pytest.mark.parametrize(
-    "off", [{"strength": 0.0}, {"start": 0.5, "end": 0.5}, {"refinements": 0}], ids=str
-)
+@pytest.mark.parametrize("off", [{"strength": 0.0}, {"start": 0.5, "end": 0.5}, {"refinements": 0}], ids=str)
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m_sde", "uni_pc"])
 def test_steering_that_is_off_is_the_host_s_ksampler_bit_for_bit(scene, sampler, off):
     assert torch.equal(steered(scene, sampler, **off), plain(scene, sampler))
@@ -167,9 +165,7 @@ def test_after_an_error_or_a_cancel_a_plain_run_is_unchanged(scene, monkeypatch)
             raise comfy.model_management.InterruptProcessingException
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            comfy.model_management, "throw_exception_if_processing_interrupted", cancelled
-        )
+        patch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", cancelled)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             steered(scene, target=0.9999)
     assert len(calls) == 3  # within one model call
@@ -245,9 +241,7 @@ def test_a_classifier_for_another_layout_is_refused_with_a_sentence(demo, scene)
     model, clip, _ = demo
     _, relations, _ = RelationParse.execute(clip, PROMPT).result
     (capture,) = AttentionCapture.execute(model, relations, layers="1-3").result
-    with pytest.raises(
-        ValueError, match="was trained on the maps of EmojiWorld, layers 1 to 7.*layers 1 to 3"
-    ):
+    with pytest.raises(ValueError, match="was trained on the maps of EmojiWorld, layers 1 to 7.*layers 1 to 3"):
         L2SClassifierLoss.execute(capture, "emoji_world.safetensors")
 
 

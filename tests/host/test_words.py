@@ -70,26 +70,20 @@ def sequence(name: str, clip, prompt: str, **kwargs) -> tuple[list[torch.Tensor]
 
 
 def anima_adapter():
-    adapter = comfy.ldm.anima.model.LLMAdapter(
-        16, 16, 16, 1, 1, operations=comfy.ops.disable_weight_init
-    )
+    adapter = comfy.ldm.anima.model.LLMAdapter(16, 16, 16, 1, 1, operations=comfy.ops.disable_weight_init)
     encoders.fill(adapter)
     return adapter
 
 
 def moved(name: str, clip, prompt: str, changed: str, **kwargs) -> tuple[set[int], int]:
     """The row of each stretch that moves most (of a causal encoder, that also is the first to move)."""
-    (before, count), (after, _) = (
-        sequence(name, clip, text, **kwargs) for text in (prompt, changed)
-    )
+    (before, count), (after, _) = (sequence(name, clip, text, **kwargs) for text in (prompt, changed))
     found, offset = set(), 0
     for a, b in zip(before, after, strict=True):
         assert a.shape == b.shape
         distance = (a - b).norm(dim=-1)
         row = int(distance.argmax())
-        if (
-            distance[row] > 1e-3
-        ):  # an encoder that is absent, or does not see these words, moves nowhere
+        if distance[row] > 1e-3:  # an encoder that is absent, or does not see these words, moves nowhere
             found.add(offset + row)
             if name not in SEES_BOTH_WAYS and '"' not in prompt:
                 assert not (distance[:row] > 1e-4).any()
@@ -119,15 +113,11 @@ def test_rows_are_those_that_move(name):
     assert words[2] == {part: words[0][part] + words[1][part] for part in words[0]}
 
 
-@pytest.mark.parametrize(
-    "name", ["SD1", "SD2", "SDXL", "SDXL refiner", "Stable Cascade", "SD3", "Flux"]
-)
+@pytest.mark.parametrize("name", ["SD1", "SD2", "SDXL", "SDXL refiner", "Stable Cascade", "SD3", "Flux"])
 @pytest.mark.parametrize("vectors", ["fits", "wide"])
 def test_rows_after_an_embedding(name, vectors, embeddings):
     clip = encoders.encoder(name, embeddings)
-    check(
-        name, clip, f"embedding:{vectors} a big dog, embedding:{vectors} a red cat", "cat", "bird"
-    )
+    check(name, clip, f"embedding:{vectors} a big dog, embedding:{vectors} a red cat", "cat", "bird")
     check(name, clip, f"(embedding:{vectors}:1.1) {LONG}", "cat", "bird")
 
 
@@ -165,9 +155,7 @@ def spelled(clip, key: str, prompt: str, span: tuple[int, int]) -> str:
     replaced, longer = variants(prompt, span)
     at = phrase_positions(ids(prompt), [ids(text) for text in replaced], ids(longer))
     names = [host_words.MODULES.get(key, key), f"clip_{key}"]
-    tokenizer = next(
-        getattr(clip.tokenizer, name) for name in names if hasattr(clip.tokenizer, name)
-    )
+    tokenizer = next(getattr(clip.tokenizer, name) for name in names if hasattr(clip.tokenizer, name))
     return tokenizer.tokenizer.decode([ids(prompt)[i] for i in at])
 
 
@@ -228,9 +216,7 @@ def test_a_prompt_that_is_cut_off(name, phrase):
     for text in (prompt, prompt + tail):
         for key in clip.tokenize(text):
             assert spelled(clip, key, text, span_of(text, "red dog")).strip() == "red dog"
-        if (
-            name != "PixelDiT"
-        ):  # keeps the end of its tokens, and as many as a template of its own leaves room for
+        if name != "PixelDiT":  # keeps the end of its tokens, and as many as a template of its own leaves room for
             find_rows(clip, text, span_of(text, "red dog"))
     with pytest.raises(ValueError, match=f'"bird".*{phrase}.*shorter'):
         find_rows(clip, prompt, span_of(prompt, "bird"))

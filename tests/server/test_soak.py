@@ -144,8 +144,6 @@ def test_fifty_runs_leave_nothing_behind(server):
     # All resident pages, as the system counts them; nothing is trimmed or collected for the
     # figure. One reading can fall before or after the collection that the host makes every 10 s,
     # so a round's median is compared with another's.
-    medians = [
-        statistics.median(memory[at : at + len(ROUND)]) for at in range(0, len(memory), len(ROUND))
-    ]
+    medians = [statistics.median(memory[at : at + len(ROUND)]) for at in range(0, len(memory), len(ROUND))]
     growth = medians[-1] / medians[WARM_UP] - 1
     assert growth <= GROWTH, f"{growth:+.2%}; kB after each run: {memory}"

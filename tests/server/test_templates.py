@@ -7,7 +7,7 @@ import shutil
 from ast import literal_eval
 from pathlib import Path
 
-import host  # noqa: F401  demo/host.py puts `comfy` in place
+import host  # noqa: F401  tools/host.py puts `comfy` in place
 
 import numpy as np
 import pytest
@@ -126,9 +126,7 @@ def test_every_file_is_offered_named_and_stood_in_for(family, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     files = set()
     for node in saved["nodes"]:
-        named = [
-            value for value in node.get("widgets_values", []) if str(value).endswith("tensors")
-        ]
+        named = [value for value in node.get("widgets_values", []) if str(value).endswith("tensors")]
         if node["type"] == "L2S_ClassifierLoss":
             assert f"**models/l2s_classifiers/{named[0]}**" in note
             files.add(f"l2s_classifiers/{named[0]}")
@@ -144,9 +142,7 @@ def test_every_file_is_offered_named_and_stood_in_for(family, saved):
     assert {Path(file).name for file in files} == set(WORKFLOWS[family].brought)
 
 
-def test_workflow_steers_and_without_a_classifier_makes_the_plain_picture(
-    server, object_info, saved
-):
+def test_workflow_steers_and_without_a_classifier_makes_the_plain_picture(server, object_info, saved):
     steered, shown = run(server, to_api(saved, object_info))
     (text,) = shown["PreviewAny"]["text"]
     steps = int(text.splitlines()[-1].split()[0])
@@ -165,7 +161,4 @@ def test_stand_ins_were_read_whole(server):
     """In the runs above. What the host missed is what no prompt needs: eyes, and the way into a VAE."""
     for line in server.log.read_text(errors="replace").splitlines():
         if found := re.search(r"(?:missing|Missing VAE keys)\W+(\[.*\])", line):
-            assert all(
-                key.startswith(("visual.", "encoder.", "quant_conv."))
-                for key in literal_eval(found[1])
-            )
+            assert all(key.startswith(("visual.", "encoder.", "quant_conv.")) for key in literal_eval(found[1]))

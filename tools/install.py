@@ -1,6 +1,6 @@
 """Set up what the development commands need: a virtual environment and a real ComfyUI. Standard library only.
 
-    python3 demo/install.py [--browser] [older version of ComfyUI ...]
+    python3 tools/install.py [--browser] [older version of ComfyUI ...]
 
 makes `.venv` and `.host/ComfyUI` (0.30.0) beside this folder, or uses the ComfyUI that COMFYUI_PATH names.
 All is reused when it is there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
@@ -98,9 +98,7 @@ def unpacked(version: str) -> Path:
             problem="The download failed. Check that the Python package index can be reached, then run this again.",
         )
     if sha256(archive) != known:
-        stop(
-            f"{archive} is not the file we know (its sha256 differs from {known}). Delete it and run this again."
-        )
+        stop(f"{archive} is not the file we know (its sha256 differs from {known}). Delete it and run this again.")
     unpacking = HOST / "unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)
     with tarfile.open(archive) as tar:
@@ -121,9 +119,7 @@ def install_browser() -> None:
         say("installing Debian's chromium for the browser tests (a minute, 0.5 GB)")
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in ("update", "install -y --no-install-recommends chromium"):
-            subprocess.run(
-                ["apt-get", "-qq", *command.split()], env=quiet, stdout=subprocess.DEVNULL
-            )
+            subprocess.run(["apt-get", "-qq", *command.split()], env=quiet, stdout=subprocess.DEVNULL)
     if not browser():
         say(
             "No Chromium or Chrome is on the PATH, so the browser tests will be skipped; install one with your "
@@ -133,9 +129,7 @@ def install_browser() -> None:
 
 def main() -> None:
     if sys.version_info < (3, 11):
-        stop(
-            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ..."
-        )
+        stop(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
     older = [name for name in sys.argv[1:] if name != "--browser"]
     if unknown := [version for version in older if version not in CARRIERS]:
         stop(f"ComfyUI {', '.join(unknown)} is not known here, only {', '.join(CARRIERS)}.")
@@ -149,9 +143,7 @@ def main() -> None:
     if not stamp.exists() or stamp.read_text() != wanted:
         free = shutil.disk_usage(ROOT).free / 2**30
         if free < 7:
-            stop(
-                f"Only {free:.1f} GB of disk are free; about 7 GB are needed for torch and ComfyUI's requirements."
-            )
+            stop(f"Only {free:.1f} GB of disk are free; about 7 GB are needed for torch and ComfyUI's requirements.")
         say("installing ComfyUI's requirements, torch and the test tools (a few minutes, 6 GB)")
         constraints = HOST / "constraints.txt"
         HOST.mkdir(exist_ok=True)
@@ -172,6 +164,11 @@ def main() -> None:
             problem="Installing failed; the lines above say which package. Run this again to go on where it stopped.",
         )
         stamp.write_text(wanted)
+    # Scripts of these folders import one another: `python bench/bench.py` finds tools/host.py and demo/scenes.py.
+    (packages,) = VENV.glob("lib/python*/site-packages")
+    (packages / "learn_to_steer_scripts.pth").write_text(
+        "".join(f"{ROOT / name}\n" for name in ("tools", "demo", "bench"))
+    )
     if "--browser" in sys.argv and not browser():
         install_browser()
     say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")

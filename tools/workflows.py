@@ -1,6 +1,6 @@
 """Write the bundled workflows and their thumbnails.
 
-    python demo/workflows.py
+    python tools/workflows.py
 
 asks a running ComfyUI what its nodes look like and writes workflows/*.json as the editor would save them. Those of the
 demo model are run for their .jpg, and need its weights; the families' get a card.

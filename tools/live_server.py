@@ -36,9 +36,7 @@ class Server:
     def open(self, path: str, data: dict | None = None) -> bytes:
         """GET, or POST when there is data. Raises RuntimeError when the server has ended or refuses."""
         body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request(
-            self.address + path, body, {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(self.address + path, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.read()
@@ -90,17 +88,13 @@ class Server:
 
 
 @contextmanager
-def serving(
-    base: Path = ROOT / ".work" / "comfyui", *options: str, unpacked: str | None = None
-) -> Iterator[Server]:
+def serving(base: Path = ROOT / ".work" / "comfyui", *options: str, unpacked: str | None = None) -> Iterator[Server]:
     """Start ComfyUI with this pack in base/custom_nodes; everything that it writes lies in base.
 
     options: of the host's command line. unpacked: the name of a folder there that is run instead of this one.
     """
     if not (TREE / "main.py").exists():
-        raise RuntimeError(
-            f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours."
-        )
+        raise RuntimeError(f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours.")
     import torch  # here, because it is slow
 
     base = base.resolve()
@@ -149,9 +143,7 @@ def _wait(server: Server, pack: str) -> None:
             break
         except OSError:
             if time.monotonic() > patience:
-                raise RuntimeError(
-                    f"ComfyUI did not come up in {PATIENCE} s. {server.last_lines()}"
-                ) from None
+                raise RuntimeError(f"ComfyUI did not come up in {PATIENCE} s. {server.last_lines()}") from None
             time.sleep(0.2)
     lines = [line for line in server.log.read_text(errors="replace").splitlines() if pack in line]
     text = "\n".join(lines)
@@ -199,9 +191,7 @@ def widgets(info: dict) -> list[str]:
 def to_api(workflow: dict, object_info: dict) -> dict:
     """A workflow as the editor saves it -> the graph that the server runs."""
     nodes = [
-        node
-        for node in workflow["nodes"]
-        if node["mode"] not in (MUTED, BYPASSED) and node["type"] not in NOT_RUN
+        node for node in workflow["nodes"] if node["mode"] not in (MUTED, BYPASSED) and node["type"] not in NOT_RUN
     ]
     running = {node["id"] for node in nodes}
     held = {n["id"]: n["widgets_values"][0] for n in workflow["nodes"] if n["type"] == PRIMITIVE}
@@ -228,9 +218,7 @@ def to_api(workflow: dict, object_info: dict) -> dict:
 def node_id(graph: dict, kind: str, **values) -> str:
     """The one node of this class with these input values."""
     found = [
-        key
-        for key, node in graph.items()
-        if node["class_type"] == kind and values.items() <= node["inputs"].items()
+        key for key, node in graph.items() if node["class_type"] == kind and values.items() <= node["inputs"].items()
     ]
     if len(found) != 1:
         raise ValueError(f"The graph has {len(found)} nodes {kind} with {values}, not one.")

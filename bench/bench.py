@@ -1,6 +1,6 @@
 """Plain against steered, with figures.
 
-    python demo/bench.py --prompts 200 60 30 --seed 1
+    python bench/bench.py --prompts 200 60 30 --seed 1
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, and steered by the
@@ -21,14 +21,17 @@ import numpy as np
 import torch
 from detector import accuracy, find
 from learn_to_steer.nodes import demo_model
-from learn_to_steer.nodes.host.capture import map_layout
+from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
-from learn_to_steer.nodes.host.words import find_words, mark
-from learn_to_steer.steering import classifier as classifiers
-from learn_to_steer.steering.guidance import Report, Steering
-from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.relations import parse
-from scenes import GENEVAL, KINDS, RELATIONS, held_out, holds, phrase, relation_prompt
+from learn_to_steer.nodes.host.words import find_words
+from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.judge import Verdict
+from learn_to_steer.steering.judge import judge as verdicts
+from learn_to_steer.steering.losses import Aim
+from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
+from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.report import Report
+from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
@@ -46,9 +49,7 @@ def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[
     rng = np.random.default_rng([seed, TASKS.index(task), tuning])
     drawn = []
     if task == "one relation" and not tuning:
-        drawn = [
-            (f"a photo of {phrase(a)} {r} {phrase(b)}", [a, b], [r]) for a, r, b in GENEVAL[:n]
-        ]
+        drawn = [(f"a photo of {phrase(a)} {r} {phrase(b)}", [a, b], [r]) for a, r, b in GENEVAL[:n]]
     while len(drawn) < n:
         kinds = list(map(str, rng.choice(KINDS, TASKS.index(task) + 2, replace=False)))
         known = [frozenset(pair) not in held_out() for pair in zip(kinds, kinds[1:], strict=False)]
@@ -63,31 +64,22 @@ class Bench:
 
     def __init__(self, steering: Steering):
         self.model, self.clip, self.vae = demo_model.load()
-        self.layout = map_layout(self.model)
         self.negative = self.encode("")
         self.steering = steering
-        self.classifiers = {
-            name: classifiers.load(host.CLASSIFIERS / f"{name}.safetensors")
-            for name in METHODS.values()
-            if name
-        }
+        self.classifiers = {name: load(host.CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
 
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
-    def picture(
-        self, text: str, seed: int, classifier: str | None
-    ) -> tuple[torch.Tensor, float, Report]:
+    def picture(self, text: str, seed: int, classifier: str | None) -> tuple[torch.Tensor, float, Report]:
         """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
         report, model = Report(), self.model
         positive = mark(self.encode(text), text)
         began = time.perf_counter()
         if classifier:
-            words = find_words(self.clip, text, parse(text).relations)
-            loss = ClassifierLoss(
-                self.classifiers[classifier], text, words.relations, words.words, words.pairs
-            )
-            model = steer(self.model, loss, self.steering, report)
+            loss = ClassifierLoss(self.classifiers[classifier])
+            aim = Aim(loss, find_words(self.clip, text, parse(text).wishes), loss.layout)
+            model = steer(self.model, aim, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
         samples = comfy.sample.sample(
@@ -97,15 +89,11 @@ class Bench:
         return self.vae.decode(samples), seconds, report
 
 
-def judge(picture: torch.Tensor, kinds: list[str], relations: list[str]) -> tuple[bool, bool]:
-    """Are all objects there, and does every relation hold (never when one is missing)?"""
+def judge(picture: torch.Tensor, text: str) -> tuple[bool, bool]:
+    """Are all objects there, and is every wish granted (never when one is missing)?"""
     (things,) = find(picture)
-    there = all(kind in things for kind in kinds)
-    right = there and all(
-        holds(relation, things[a], things[b])
-        for a, relation, b in zip(kinds, relations, kinds[1:], strict=False)
-    )
-    return there, bool(right)
+    said: list[Verdict] = verdicts([thing.found() for thing in things.values()], parse(text).wishes)
+    return all(verdict.there for verdict in said), all(verdict.granted for verdict in said)
 
 
 def interval(hits: int, n: int) -> list[float]:
@@ -161,12 +149,13 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     for name, value in asdict(Steering()).items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
+        if isinstance(value, bool):
+            parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=value)
+        else:
+            parser.add_argument(f"--{name}", type=type(value), default=value)
     args = parser.parse_args()
     steering = Steering(**{name: getattr(args, name) for name in asdict(Steering())})
-    command = (
-        f"python demo/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
-    )
+    command = f"python bench/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
     settings = {
         "seed": args.seed, "steps": STEPS, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
         "steering": asdict(steering), "detector_exact": accuracy(), "tuning": args.tuning,
@@ -181,28 +170,22 @@ def main() -> None:
         for method in args.methods:  # warm up: the first run of everything is slow
             bench.picture("a dog left of a cat", 0, METHODS[method])
         for task, n in zip(TASKS, args.prompts, strict=False):
-            for index, (text, kinds, relations) in enumerate(
-                prompts(task, n, args.seed, args.tuning)
-            ):
+            for index, (text, kinds, relations) in enumerate(prompts(task, n, args.seed, args.tuning)):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
                 turn = index % len(args.methods)
                 for method in args.methods[turn:] + args.methods[:turn]:
                     key = f"{task} {index} {method}"
                     if key in done:
                         continue
-                    picture, seconds, report = bench.picture(
-                        text, args.seed * 100000 + index, METHODS[method]
-                    )
-                    there, right = judge(picture, kinds, relations)
+                    picture, seconds, report = bench.picture(text, args.seed * 100000 + index, METHODS[method])
+                    there, right = judge(picture, text)
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
                         "seconds": seconds, "gradient_steps": report.gradient_steps,
                     }  # fmt: skip
                 if (index + 1) % 10 == 0 and not args.tuning:
                     write(
-                        lambda path: path.write_text(
-                            json.dumps({"settings": settings, "done": done})
-                        ),
+                        lambda path: path.write_text(json.dumps({"settings": settings, "done": done})),
                         log,
                     )
                 if (index + 1) % 25 == 0 or index + 1 == n:

@@ -1,6 +1,6 @@
-"""Draw the pictures that the registry shows of this pack: demo/icon.png and demo/banner.png.
+"""Draw the pictures that the registry shows of this pack: tools/icon.png and tools/banner.png.
 
-    python demo/brand.py
+    python tools/brand.py
 
 The icon is a map of attention whose bright place is moved. The banner's two pictures are the demo model's own, cut out
 of a workflow's thumbnail. pyproject.toml names both; they are no part of what is published.
@@ -50,10 +50,7 @@ def arrow(draw: ImageDraw.ImageDraw, points: list, width: float, head: float) ->
     (x0, y0), (x1, y1) = points[-2:]
     angle = math.atan2(y1 - y0, x1 - x0)
     draw.polygon(
-        [
-            (x1 + head * math.cos(angle + turn), y1 + head * math.sin(angle + turn))
-            for turn in (0, 2.2, -2.2)
-        ],
+        [(x1 + head * math.cos(angle + turn), y1 + head * math.sin(angle + turn)) for turn in (0, 2.2, -2.2)],
         "white",
     )
 

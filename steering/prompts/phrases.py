@@ -7,13 +7,13 @@ verb when its form and its neighbours say so ("a dog sniffs", "two monks pray").
 import re
 from dataclasses import dataclass
 
+from ..relations import NAME_OF
+from ..words import Phrase
 from . import lexicon as lex
 
 # What is no word of the prompt: weights "(a dog:1.2)", LoRA tags, embeddings. Counts are bounded to keep time linear.
 WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
-TAG = re.compile(
-    r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+|\b(?:score|source|rating)_\w+", re.IGNORECASE
-)
+TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+|\b(?:score|source|rating)_\w+", re.IGNORECASE)
 BREAK = re.compile(r"\bBREAK\b")
 BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\*_', " "))
 NO_OWNER = "left|right|above|below|over|under|behind|next|near|beside|on|to|in|is|are|and|with"
@@ -26,31 +26,14 @@ PLACE_WORDS = re.compile(rf"{PLACE_WORD}(?:-{PLACE_WORD})+")  # "upper-left", "l
 
 
 @dataclass(frozen=True)
-class Phrase:
-    """A noun phrase without its article, as typed; span: its characters in the prompt, end exclusive.
-
-    rows: its rows of the conditioning where the user gave them by hand, else empty.
-    """
-
-    text: str
-    span: tuple[int, int]
-    rows: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Its words in lower case, one blank between them."""
-        return " ".join(self.text.lower().split())
-
-
-@dataclass(frozen=True)
 class Piece:
     """A part of the prompt that the grammar of relations tells apart.
 
     kind: "thing", "relation" ("left of"), "side" ("on the left"), "adverb" ("on top"), "row" ("from left to right"),
     "each other", "both", "pronoun", "verb", "preposition", "which", "there", "not", "join", "comma", "dash" or "stop".
     start: its first character in the prompt. text: in lower case; of a thing, its noun. label: of a relation, adverb or
-    row; place: of a side, as in lexicon.DIRECTIONS; phrase and article: of a thing; article is the last word before the
-    noun phrase that says which one, "" for none.
+    row; place: of a side, as in relations.DIRECTIONS; phrase and article: of a thing; article is the last word before
+    the noun phrase that says which one, "" for none.
     """
 
     kind: str
@@ -124,9 +107,7 @@ class _Splitter:
 
     def split(self) -> list[Piece]:
         while self.i < len(self.words):
-            if not (
-                self._mark() or self._place() or self._small_word() or self._verb() or self._thing()
-            ):
+            if not (self._mark() or self._place() or self._small_word() or self._verb() or self._thing()):
                 self.i += 1  # an adverb
         return self.pieces
 
@@ -143,9 +124,7 @@ class _Splitter:
 
     def _add(self, kind: str, words: int = 1, **more) -> bool:
         first, last = self.words[self.i], self.words[self.i + words - 1]
-        self.pieces.append(
-            Piece(kind, first.start, **{"text": self.plain[first.start : last.end], **more})
-        )
+        self.pieces.append(Piece(kind, first.start, **{"text": self.plain[first.start : last.end], **more}))
         self.i += words
         return True
 
@@ -172,9 +151,7 @@ class _Splitter:
 
     def _small_word(self) -> bool:
         text, before, following = (self._text(self.i + k) for k in (0, -1, 1))
-        if text == "there" and (
-            following in lex.BE | {"stand", "lived"} or following.endswith("s")
-        ):
+        if text == "there" and (following in lex.BE | {"stand", "lived"} or following.endswith("s")):
             return self._add("there", 2)
         if text == "no" and following in ("longer", "one"):
             return self._add("not", 2)
@@ -183,9 +160,7 @@ class _Splitter:
         hers = text == "her" and (self._noun(self.i + 1) or following in lex.PLURALS)
         if hers or (text == "that" and self._that_one(following)):
             return False  # "that dog", "her dog"
-        if text in ("both", "all") and (
-            self._starts_place(self.i + 1) or following in lex.BE | lex.LEADS
-        ):
+        if text in ("both", "all") and (self._starts_place(self.i + 1) or following in lex.BE | lex.LEADS):
             return self._add("both")  # "a dog and a cat, both above a bus"
         if text == "like" and before in lex.AUXILIARIES:  # "I'd like a dog"
             self.i += 1
@@ -295,9 +270,7 @@ class _Splitter:
         if (m := lex.OWNED.match(self.plain, start)) and self._ends(m.end()):
             self._add_match("relation", m, label=m["horizontal"] + " of")
             owner = Phrase(self.prompt[slice(*m.span("owner"))], m.span("owner"))
-            self.pieces.append(
-                Piece("thing", m.start("owner"), m["owner"], phrase=owner, article="the")
-            )
+            self.pieces.append(Piece("thing", m.start("owner"), m["owner"], phrase=owner, article="the"))
             return True
         if (m := lex.LEFT_RIGHT.match(self.plain, start)) and self._left_right(m, before):
             return True
@@ -315,13 +288,11 @@ class _Splitter:
         vertical = m["vertical"] or m["late"]
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
         place = (lex.PLACES[m["horizontal"]][0], y, 0, 0)
-        label = lex.LABEL_OF[place]
+        label = NAME_OF[place]
         if m["of"]:
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            if m["of"].strip(" -") != "of" and not (
-                m["lead"] or vertical or self._before() == "thing"
-            ):
+            if m["of"].strip(" -") != "of" and not (m["lead"] or vertical or self._before() == "thing"):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, label=label)
         if not m["colon"] and not self._ends(m.end()):
@@ -377,10 +348,7 @@ class _Splitter:
             if m["of"]:  # but "the left hand of the king"
                 return self._text(i - 1) not in lex.NOT_BEFORE
             return self._in_brackets(m) or self._comes_last(m)
-        return any(
-            way.match(self.plain, start)
-            for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
-        )
+        return any(way.match(self.plain, start) for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
 
     # --- noun phrases -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Pictures of what happened: words' attention in colours over a picture, and probabilities over the steps."""
+"""Pictures of what happened: words' attention in colours over a picture, and satisfaction over the steps."""
 
 import numpy as np
 import torch
@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..steering.guidance import Report
+from .report import Report
 
-# One a word and one a relation, over and over; web/steering.js has the relations' too.
+# One a word and one a wish, over and over; web/steering.js has the wishes' too.
 WORDS = ("#ff9f1c", "#35b6ff", "#e05cff", "#4ddb6d", "#ff5c5c", "#ffe14d")
-RELATIONS = ("#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595")
+WISHES = ("#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595")
 BACKGROUND, FRAME, TEXT, FAINT, STEERED = "#1f2023", "#4a4c52", "#e8e8ea", "#9a9ca3", "#2a2d33"
 
 
@@ -62,12 +62,7 @@ def _label(draw, at, text: str, colour: str, size: int, taken: list[tuple], pict
     x = min(max(at[0], wide), max(picture[0] - wide, wide))
     y = min(max(at[1], high), max(picture[1] - high, high))
     for other in taken:
-        if (
-            x - wide < other[2]
-            and x + wide > other[0]
-            and y - high < other[3]
-            and y + high > other[1]
-        ):
+        if x - wide < other[2] and x + wide > other[0] and y - high < other[3] and y + high > other[1]:
             below = other[3] + high + 2
             y = below if below + high <= picture[1] else other[1] - high - 2
     box = (x - wide, y - high, x + wide, y + high)
@@ -77,18 +72,18 @@ def _label(draw, at, text: str, colour: str, size: int, taken: list[tuple], pict
 
 
 def chart(report: Report, picture: int = 0, size: tuple[int, int] = (640, 480)) -> Image.Image:
-    """Each relation's probability over the sampling steps, before and after every look, for one picture of a batch."""
+    """One picture of a batch: each wish's satisfaction over the sampling steps, before and after every steered one."""
     scale, (width, height) = 2, size  # drawn twice as large, for smooth lines
     sheet = Image.new("RGB", (width * scale, height * scale), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(21 * scale)  # readable on a node, which shows it at half its size
     left, top, right, line = 56, 20, 20, 32
-    bottom = 56 + line * max(1, len(report.relations))
+    bottom = 56 + line * max(1, len(report.wishes))
     across, down = width - left - right, height - top - bottom
 
-    def place(step: float, probability: float) -> tuple[float, float]:
+    def place(step: float, satisfaction: float) -> tuple[float, float]:
         x = left + across * step / max(1, report.steps)
-        return x * scale, (top + down * (1 - probability)) * scale
+        return x * scale, (top + down * (1 - satisfaction)) * scale
 
     steered = report.steered
     if len(steered):
@@ -103,24 +98,24 @@ def chart(report: Report, picture: int = 0, size: tuple[int, int] = (640, 480)) 
     y = place(0, report.target)[1]
     for x in range(left, width - right, 12):
         draw.line([(x * scale, y), ((x + 6) * scale, y)], TEXT, scale)
-    for relation, name in enumerate(report.relations):
-        colour = RELATIONS[relation % len(RELATIONS)]
+    for wish, name in enumerate(report.wishes):
+        colour = WISHES[wish % len(WISHES)]
         points = [
-            place(look.step + late, float(probabilities[picture, relation]))
-            for look in report.looks
-            for late, probabilities in ((0, look.before), (0.5, look.after))
+            place(seen.step + late, float(score.satisfaction[picture, wish]))
+            for seen in report.seen
+            for late, score in ((0, seen.before), (0.5, seen.after))
         ]
         if len(points) > 1:
             draw.line(points, colour, 3 * scale, "curve")
         for x, y in points[1::2]:
             draw.circle((x, y), 4 * scale, colour)
         text = name.replace(" | ", " ")
-        if report.looks:
-            text += f"   {float(report.looks[-1].after[picture, relation]):.2f}"
-        y = (height - bottom + 58 + line * relation) * scale
+        if report.seen:
+            text += f"   {float(report.seen[-1].after.satisfaction[picture, wish]):.2f}"
+        y = (height - bottom + 58 + line * wish) * scale
         draw.line([(left * scale, y), ((left + 24) * scale, y)], colour, 4 * scale)
         draw.text(((left + 34) * scale, y), text, TEXT, font, anchor="lm")
-    if not report.looks:
+    if not report.seen:
         draw.text(place(report.steps / 2, 0.75), "Not steered", FAINT, font, anchor="mm")
     return sheet.resize(size, Image.Resampling.LANCZOS)
 

@@ -222,9 +222,7 @@ def look() -> Workflow:
         "L2S_PreviewAttentionMaps", model=DEMO, positive=("words", 0), capture=("capture", 0), samples=("plain", 0),
         images=("plain picture", 0),
     )  # fmt: skip
-    save = node(
-        "SaveImage", "Where it looks", images=("maps", 0), filename_prefix="learn-to-steer/maps"
-    )
+    save = node("SaveImage", "Where it looks", images=("maps", 0), filename_prefix="learn-to-steer/maps")
     capture = read(DEMO, CLASSIFIER)["capture"]
     return Workflow(
         LOOK,
@@ -276,9 +274,7 @@ CLIP_L, T5 = (
 )
 Z_IMAGE = "Comfy-Org/z_image_turbo/resolve/main/split_files"
 QWEN_IMAGE = "Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files"
-FLUX_VAE = Model(
-    "ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae"
-)
+FLUX_VAE = Model("ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae")
 
 
 def load(kind: str, files: dict[str, Model], **values) -> Node:
@@ -323,9 +319,7 @@ def in_family(
         + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
     )
     brought = (*(model.name for model in models), file)
-    return Workflow(
-        f"{family} - put things where the prompt says", note, groups, family=family, brought=brought
-    )
+    return Workflow(f"{family} - put things where the prompt says", note, groups, family=family, brought=brought)
 
 
 def from_checkpoint(
@@ -357,9 +351,7 @@ def sampled(negative: Link, **values) -> Column:
 
 def flux(family: str, file: str, name: str, steps: int, guidance: float | None) -> Workflow:
     """guidance: of dev, which was distilled with one."""
-    unet = Model(
-        f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main"
-    )
+    unet = Model(f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main")
     positive = "words" if guidance is None else "guidance"
     guided = {"guidance": node("FluxGuidance", conditioning=("words", 0), guidance=guidance)}
     return in_family(

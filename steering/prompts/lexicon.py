@@ -7,29 +7,6 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Where the subject stands as seen from the object: right, down, away from the viewer, and into it.
-DIRECTIONS = {
-    "left of": (-1, 0, 0, 0),
-    "right of": (1, 0, 0, 0),
-    "above": (0, -1, 0, 0),
-    "below": (0, 1, 0, 0),
-    "upper left of": (-1, -1, 0, 0),
-    "upper right of": (1, -1, 0, 0),
-    "lower left of": (-1, 1, 0, 0),
-    "lower right of": (1, 1, 0, 0),
-    "in front of": (0, 0, -1, 0),
-    "behind": (0, 0, 1, 0),
-    "inside": (0, 0, 0, 1),
-}
-LABELS = (*DIRECTIONS, "near", "between")
-LABEL_OF = {direction: label for label, direction in DIRECTIONS.items()}
-# "A left of B" says the same as "B right of A". Inside and between have no such word.
-OPPOSITE = {"near": "near"} | {
-    label: LABEL_OF[back]
-    for label, direction in DIRECTIONS.items()
-    if (back := tuple(-step for step in direction)) in LABEL_OF
-}
-
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
@@ -49,10 +26,7 @@ NAMED = {way: label for label, ways in SPELLINGS.items() for way in ways}
 
 def _ways(phrases) -> str:
     """A pattern of any of the phrases, the longest first, with any white space between their words."""
-    return "|".join(
-        r"\s+".join(map(re.escape, phrase.split()))
-        for phrase in sorted(phrases, key=len, reverse=True)
-    )
+    return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
 NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)})(?![\w'’-])")
@@ -130,11 +104,7 @@ PLURALS = _set(
     those some all
     """
 )
-DETERMINERS = (
-    ARTICLES
-    | PLURALS
-    | _set("this that one each every another no any my your his her its our their")
-)
+DETERMINERS = ARTICLES | PLURALS | _set("this that one each every another no any my your his her its our their")
 PRONOUNS = _set("it him her them he she they")
 NEUTER = _set("it its")
 PLURAL_PRONOUNS = _set("them they their")

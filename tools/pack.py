@@ -1,6 +1,6 @@
 """Make the zip that the Comfy registry would get: `make pack`.
 
-    python demo/pack.py
+    python tools/pack.py
 
 lets the registry's own command line check and pack a copy of what git would commit, prints what it says and what the
 zip holds, and leaves output/learn-to-steer.zip. Nothing is sent anywhere.

@@ -1,4 +1,4 @@
-"""The relation classifier: two words' maps and the noise level -> which relation holds in the picture."""
+"""The relation classifier: two words' maps and the noise level -> which relation holds, and its use as a loss."""
 
 import json
 import os
@@ -6,41 +6,54 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .attention import MapLayout
-from .lexicon import OPPOSITE
+from ..maps import MapLayout, shapes
+from ..relations import OPPOSITE, RELATIONS
+from ..words import Words
+from . import Moment, Score
 
 FORMAT = "learn-to-steer relation classifier 1"
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """labels: relations in the order of the outputs; width: channels of the first convolution."""
+    """labels: relations of two things in the order of the outputs; width: channels of the first convolution.
+
+    Raises ValueError for labels that no pair of things can stand in.
+    """
 
     layout: MapLayout
     labels: tuple[str, ...] = ("left of", "right of", "above", "below")
     width: int = 48
     notes: dict = field(default_factory=dict)  # how it was trained and measured; for people
 
+    def __post_init__(self):
+        for label in self.labels:
+            if label not in RELATIONS:
+                raise ValueError(f'"{label}" is none of the relations {", ".join(RELATIONS)}.')
+            if RELATIONS[label].things != 2:
+                raise ValueError(f'"{label}" is about {RELATIONS[label].things} things; a classifier reads two.')
+
 
 class RelationClassifier(nn.Module):
     """Small convolutions over both words' maps; differs from the paper's transformer, which is 20 times larger.
 
-    Reads every pair both ways round: "A left of B" is "B right of A", and the two readings are averaged.
+    Reads every pair both ways round: "A left of B" is "B right of A", and the two readings are averaged. A label whose
+    opposite it does not know ("inside") is read one way.
     """
 
     def __init__(self, config: ClassifierConfig):
         super().__init__()
         self.config = config
         width, cells = config.width, config.layout.resolution
-        self.register_buffer(
-            "mirror",
-            torch.tensor([config.labels.index(OPPOSITE[label]) for label in config.labels]),
-            persistent=False,
-        )
+        known = [label if OPPOSITE.get(label) in config.labels else None for label in config.labels]
+        back = [i if label is None else config.labels.index(OPPOSITE[label]) for i, label in enumerate(known)]
+        self.register_buffer("back", torch.tensor(back), persistent=False)
+        self.register_buffer("both_ways", torch.tensor([label is not None for label in known]), persistent=False)
         ramp = torch.linspace(-1, 1, cells)
         self.register_buffer(
             "place",
@@ -68,8 +81,8 @@ class RelationClassifier(nn.Module):
         Returns logits (N, labels).
         """
         forwards = self._read(subject, object, level)
-        backwards = self._read(object, subject, level)
-        return (forwards + backwards[:, self.mirror]) / 2
+        backwards = self._read(object, subject, level)[:, self.back]
+        return (forwards + torch.where(self.both_ways, backwards, forwards)) / 2
 
     def _read(self, first: Tensor, second: Tensor, level: Tensor) -> Tensor:
         # Maps are peaked: a root keeps one bright cell from hiding the rest.
@@ -78,6 +91,36 @@ class RelationClassifier(nn.Module):
         seen = self.features(self.convolutions(torch.cat([maps, place], 1)).flatten(1))
         waves = level[:, None] * torch.arange(1, 9, device=level.device) * torch.pi
         return self.logits(seen + self.level(torch.cat([waves.sin(), waves.cos()], 1)))
+
+
+@dataclass(frozen=True)
+class ClassifierLoss:
+    """The classifier's cross-entropy for every wish (Learn-to-Steer, section 3, its guidance loss)."""
+
+    classifier: RelationClassifier
+
+    @property
+    def layout(self) -> MapLayout:
+        return self.classifier.config.layout
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self.classifier,)
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        return self.classifier.config.labels
+
+    def score(self, maps: Tensor, words: Words, moment: Moment) -> Score:
+        """The negative log-probability of each wish's relation, and that probability."""
+        maps, losses = shapes(maps), []
+        levels = maps.new_full((len(maps),), moment.level)
+        for wish, (subject, object) in zip(words.wishes, words.pairs, strict=True):
+            logits = self.classifier(maps[:, subject], maps[:, object], levels)
+            label = torch.full((len(maps),), self.relations.index(wish.relation), device=maps.device)
+            losses.append(F.cross_entropy(logits, label, reduction="none"))
+        loss = torch.stack(losses, 1)
+        return Score(loss, (-loss.detach()).exp())
 
 
 def save(classifier: RelationClassifier, path: Path) -> None:

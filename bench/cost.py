@@ -1,7 +1,7 @@
 """What one look of steering costs, beside a plain step and beside the straightforward way.
 
-    python demo/cost.py
-    python demo/cost.py --device cuda --full
+    python bench/cost.py
+    python bench/cost.py --device cuda --full
 
 Models of true width with random weights, made by the host's own classes: SD1.5's UNet, and a transformer of FLUX's
 width (of its full depth with --full, else of as few blocks as told). Measured on each, in turns within one process:
@@ -43,16 +43,17 @@ import comfy.supported_models
 import comfyui_version
 import psutil
 import torch
-from learn_to_steer.nodes.host.capture import capture, map_layout
+from learn_to_steer.nodes.host.capture import capture, model_layers
 from learn_to_steer.nodes.host.gradient import differentiable, ordinary, saved_before_writing
-from learn_to_steer.steering.attention import pooling, stack_layers
-from learn_to_steer.steering.classifier import ClassifierConfig, RelationClassifier
-from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.relations import parse
+from learn_to_steer.steering.losses import Aim, Moment
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, ClassifierLoss, RelationClassifier
+from learn_to_steer.steering.maps import MapSettings, pooling, stack_layers
+from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.words import Words
 from training import write
 
 RESULTS = host.ROOT / "bench" / "cost.json"
-PROMPT, WORDS, LEVEL = "a dog left of a cat", ((2,), (6,)), 0.8
+PROMPT, ROWS, MOMENT = "a dog left of a cat", ((2,), (6,)), Moment(0.8)
 WAYS = (
     "plain step",
     "plain step, PyTorch's attention",
@@ -144,9 +145,10 @@ class Passes:
             self.latent = torch.randn(case.latent, device=self.device)
             self.sigma = torch.tensor([case.sigma], device=self.device)
             self.positive, self.negative = self._conditioning()
-        self.words = pooling(WORDS).to(self.device)
-        self.loss = self._loss(map_layout(patcher, case.layers))
-        self.loss_of_all = self._loss(map_layout(patcher, "all"))
+        self.pool = pooling(ROWS).to(self.device)
+        layers = model_layers(patcher)
+        self.aim = self._aim(MapSettings(case.layers).layout(layers))
+        self.aim_at_all = self._aim(MapSettings("all").layout(layers))
 
     @property
     def unet(self) -> torch.nn.Module:
@@ -166,10 +168,10 @@ class Passes:
                 value.cond = value.cond.to(self.device)
         return conds["positive"], conds["negative"]
 
-    def _loss(self, layout) -> ClassifierLoss:
+    def _aim(self, layout) -> Aim:
         classifier = RelationClassifier(ClassifierConfig(layout)).requires_grad_(False).train(False)
-        relations = parse(PROMPT).relations
-        return ClassifierLoss(classifier.to(self.device), PROMPT, relations, WORDS, ((0, 1),))
+        words = Words(PROMPT, parse(PROMPT).wishes, ("dog", "cat"), ROWS, ((0, 1),))
+        return Aim(ClassifierLoss(classifier.to(self.device)), words, layout)
 
     def run(self, way: str, watch=None) -> torch.Tensor:
         """One pass. watch: called with the loss (plain step: with its queries and keys) before the way back."""
@@ -189,18 +191,16 @@ class Passes:
         options = {"transformer_options": {"optimized_attention_override": attend}}
         with torch.inference_mode():
             conds = [self.positive, self.negative]
-            return comfy.samplers.calc_cond_batch(
-                self.model, conds, self.latent, self.sigma, options
-            )[0]
+            return comfy.samplers.calc_cond_batch(self.model, conds, self.latent, self.sigma, options)[0]
 
-    def guided(self, save_memory: bool, watch=None, loss: ClassifierLoss | None = None):
-        loss = loss or self.loss
-        with torch.inference_mode(), differentiable(self.unet, loss.classifier):
+    def guided(self, save_memory: bool, watch=None, aim: Aim | None = None):
+        aim = aim or self.aim
+        with torch.inference_mode(), differentiable(self.unet, *aim.loss.modules):
             x = self.latent.clone().requires_grad_(True)
             maps = capture(
-                self.model, self.positive[0], x, self.sigma.clone(), {}, self.words, loss.layout, save_memory
+                self.model, self.positive[0], x, self.sigma.clone(), {}, self.pool, aim.layout, save_memory
             )  # fmt: skip
-            value = loss(maps, LEVEL).sum()
+            value = aim.loss.score(maps, aim.words, MOMENT).loss.sum()
             if watch:
                 watch(value)
             return torch.autograd.grad(value, x)[0]
@@ -210,16 +210,14 @@ class Passes:
         options = {"transformer_options": {"optimized_attention_override": self._materialised(kept)}}  # fmt: skip
         with _as_a_script_has_them(self.unet):
             x = self.latent.clone().requires_grad_(True)
-            noise = comfy.samplers.calc_cond_batch(
-                self.model, [self.positive], x, self.sigma, options
-            )
+            noise = comfy.samplers.calc_cond_batch(self.model, [self.positive], x, self.sigma, options)
             maps = []
             for matrix in kept:
-                of_words = self.words[:, None] @ matrix[..., : self.words.shape[-1]].float().mT
+                of_words = self.pool[:, None] @ matrix[..., : self.pool.shape[-1]].float().mT
                 side = round(of_words.shape[-1] ** 0.5)
                 maps.append((of_words, (side, side)))
-            maps = stack_layers(maps, "averaged", self.loss.layout.resolution)
-            value = self.loss_of_all(maps, LEVEL).sum()
+            maps = stack_layers(maps, "averaged", self.aim.layout.resolution)
+            value = self.aim_at_all.loss.score(maps, self.aim_at_all.words, MOMENT).loss.sum()
             if weights_too:
                 value.backward()
                 return x.grad
@@ -340,7 +338,7 @@ def memory_of(case: Case, device: str, way: str) -> dict:
         shape = list(case.latent)
         notes |= {
             "parameters": sum(p.numel() for p in passes.unet.parameters()),
-            "layers": [passes.loss.layout.last, passes.loss_of_all.layout.last],
+            "layers": [passes.aim.layout.last, passes.aim_at_all.layout.last],
             "attention": [sum(size for size, _ in sizes), max(matrix for _, matrix in sizes)],
             "host_estimate": int(passes.model.memory_required(shape)),
         }
@@ -451,20 +449,14 @@ def ratios(rows: list[dict]) -> dict:
             "time_over_plain_step": round(row["seconds"] / plain["seconds"], 3),
             "time_over_guided": round(row["seconds"] / guided["seconds"], 3),
             # Where others use the machine too, the processor's time says more than the clock's.
-            "processor_time_over_plain_step": round(
-                row["processor_seconds"] / plain["processor_seconds"], 3
-            ),
-            "memory_above_weights_over_guided": round(
-                row["memory"]["above"] / guided["memory"]["above"], 3
-            ),
+            "processor_time_over_plain_step": round(row["processor_seconds"] / plain["processor_seconds"], 3),
+            "memory_above_weights_over_guided": round(row["memory"]["above"] / guided["memory"]["above"], 3),
             "memory_in_all_over_guided": round(row["memory"]["all"] / guided["memory"]["all"], 3),
         }
         if saved := row["memory"].get("saved"):
             result[way]["saved_over_host_estimate"] = round(saved / estimates[0], 3)
             result[way]["saved_over_host_estimate_flash"] = round(saved / estimates[1], 3)
-            result[way]["peak_over_host_estimate_flash"] = round(
-                row["memory"]["above"] / estimates[1], 3
-            )
+            result[way]["peak_over_host_estimate_flash"] = round(row["memory"]["above"] / estimates[1], 3)
     return result
 
 
@@ -540,7 +532,7 @@ def main() -> None:
             figures.append(ratios(found))
     print(markdown(rows, figures))
     results = {
-        "command": " ".join(["python demo/cost.py", *sys.argv[1:]]),
+        "command": " ".join(["python bench/cost.py", *sys.argv[1:]]),
         "machine": machine(args.device),
         "cases": [asdict(case) for case in cases(args) if args.models in case.name],
         "rows": rows,

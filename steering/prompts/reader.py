@@ -6,36 +6,10 @@ the relation before, and words of place that still wait for their thing.
 
 from dataclasses import dataclass
 
+from ..relations import DIRECTIONS, NAME_OF, OPPOSITE
+from ..words import Phrase, Wish
 from . import lexicon as lex
-from .phrases import Phrase, Piece, is_plural
-
-
-@dataclass(frozen=True)
-class Relation:
-    """The subject stands so to the object; label is one of lexicon.LABELS. second: the other object of "between"."""
-
-    subject: Phrase
-    label: str
-    object: Phrase
-    second: Phrase | None = None
-
-    @property
-    def things(self) -> tuple[Phrase, ...]:
-        """Subject, object and the second object, if any."""
-        return (self.subject, self.object, *((self.second,) if self.second else ()))
-
-    @property
-    def object_text(self) -> str:
-        return f"{self.object.text} and {self.second.text}" if self.second else self.object.text
-
-    @property
-    def object_span(self) -> tuple[int, int]:
-        """From the first to the last character of both objects."""
-        spans = [phrase.span for phrase in self.things[1:]]
-        return min(start for start, _ in spans), max(end for _, end in spans)
-
-    def __str__(self) -> str:
-        return f"{self.subject.text} | {self.label} | {self.object_text}"
+from .phrases import Piece, is_plural
 
 
 @dataclass
@@ -95,7 +69,7 @@ class _Said:
     subjects: tuple[_Thing, ...] = ()
 
 
-def read(pieces: list[Piece]) -> list[Relation]:
+def read(pieces: list[Piece]) -> list[Wish]:
     """The relations in the order of their words. Never raises; takes time linear in the number of pieces."""
     return _Reader(pieces).read()
 
@@ -103,7 +77,7 @@ def read(pieces: list[Piece]) -> list[Relation]:
 class _Reader:
     def __init__(self, pieces: list[Piece]):
         self.pieces = pieces
-        self.found: list[tuple[int, Relation]] = []  # with the place in the text
+        self.found: list[tuple[int, Wish]] = []  # with the place in the text
         self.placed: list[tuple[int, _Thing, tuple[int, ...]]] = []  # "a dog on the left"
         self.topic: _Thing | None = None  # what the last sentence was about
         self.lately: list[_Thing] = []  # the last three things that hang on nothing
@@ -133,7 +107,7 @@ class _Reader:
         self.between: set[str] = set()  # kinds of pieces since the last relation
         self.plural = self.negated = False
 
-    def read(self) -> list[Relation]:
+    def read(self) -> list[Wish]:
         i = 0
         while i < len(self.pieces):
             i = self._piece(i)
@@ -275,20 +249,14 @@ class _Reader:
                 thing.holder, thing.hangs = holder, self.preposition
             elif "which" in self.since and not self.verb:  # "an easel that a painter has set up"
                 thing.holder, thing.hangs = holder, "which"
-            elif (
-                holder
-                and self.verb not in {""} | lex.BE | lex.PLACING
-                and "there" not in self.since
-            ):
+            elif holder and self.verb not in {""} | lex.BE | lex.PLACING and "there" not in self.since:
                 thing.holder, thing.hangs = holder, self.verb
 
     def _meant(self, pronoun: str, subject: _Thing | None, *nearer: _Thing | None) -> list[_Thing]:
         """What "it" or "them" stands for, said about the subject, which it cannot be; nearer things go before."""
         topics = [*nearer, self.said and self.said.subjects[0], self.first, self.topic, self.ground]
         if pronoun in lex.PLURAL_PRONOUNS:
-            topics = [
-                thing for thing in (*topics, *self.several) if thing and thing.plural
-            ] + topics
+            topics = [thing for thing in (*topics, *self.several) if thing and thing.plural] + topics
         return [thing for thing in topics if thing and thing is not subject][:1]
 
     # --- relations ------------------------------------------------------------------------------------------------
@@ -325,10 +293,10 @@ class _Reader:
         while self._kind(i) == "join" and self._kind(i + 1) == "relation":
             labels.append(self.pieces[i + 1].label)
             i += 2
-        directions = [lex.DIRECTIONS[label] for label in labels if label in lex.DIRECTIONS]
+        directions = [DIRECTIONS[label] for label in labels if label in DIRECTIONS]
         if len(labels) == len(directions) == 2:
             both = tuple(map(sum, zip(*directions, strict=True)))
-            labels = [lex.LABEL_OF[both]] if both in lex.LABEL_OF else labels
+            labels = [NAME_OF[both]] if both in NAME_OF else labels
         return labels, i
 
     def _idiom(self, piece: Piece, labels: list[str]) -> bool:
@@ -354,8 +322,8 @@ class _Reader:
             after += 2
         bare = piece.article not in ("a", "an") and piece.phrase.text.lower().startswith(piece.text)
         if bare and piece.text in lex.PICTURE | lex.NOT_THINGS:
-            if piece.text in lex.PICTURE and said.labels[0] in lex.DIRECTIONS:
-                self._side(said.where, begins, after, lex.DIRECTIONS[said.labels[0]])
+            if piece.text in lex.PICTURE and said.labels[0] in DIRECTIONS:
+                self._side(said.where, begins, after, DIRECTIONS[said.labels[0]])
             return after
         if not self._inverted(begins, after):
             said.subjects = self._subjects(begins, said.objects[0])
@@ -380,7 +348,7 @@ class _Reader:
             stands = self.verb in lex.FINITE and "which" not in self.since
             own = self.nearest and (not self.nearest.hangs or (self.nearest.owned and not stands))
             subject = self.nearest if own else (self._subjects(begins, None) or (None,))[0]
-        opposite = self.said and lex.OPPOSITE.get(self.said.labels[0]) == said.labels[0]
+        opposite = self.said and OPPOSITE.get(self.said.labels[0]) == said.labels[0]
         pronoun, other = self.pieces[i].text, self.said and subject is not self.said.subjects[0]
         if subject and subject.owned:  # "a sofa with a cat on its left"
             said.objects = [subject.holder]
@@ -430,11 +398,7 @@ class _Reader:
     def _subjects(self, begins: bool, object: _Thing | None) -> tuple[_Thing, ...]:
         """What stands so: the thing before and those joined with it, or subject or object of the relation before."""
         thing = self.free
-        if (
-            thing
-            and begins
-            and (thing.scene or (object and thing.phrase.name == object.phrase.name))
-        ):
+        if thing and begins and (thing.scene or (object and thing.phrase.name == object.phrase.name)):
             return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
         if thing and self.plural:
             return tuple(other for other in thing.group if not other.hangs)
@@ -453,9 +417,7 @@ class _Reader:
                 for object in said.objects:
                     if subject.phrase.span != object.phrase.span and not subject.missing:
                         second = said.second.phrase if said.second else None
-                        self.found.append(
-                            (said.where, Relation(subject.phrase, label, object.phrase, second))
-                        )
+                        self.found.append((said.where, Wish(subject.phrase, label, object.phrase, second)))
                         self.said = said
                         self.opening = self.opening or said
 
@@ -468,8 +430,8 @@ class _Reader:
             return
         if thing.owned and not thing.holder.scene:
             self._say(_Said(where, [label], [thing.holder], None, (thing,)))
-        elif label in lex.DIRECTIONS:
-            self._place(where, thing, lex.DIRECTIONS[label])
+        elif label in DIRECTIONS:
+            self._place(where, thing, DIRECTIONS[label])
 
     def _side(self, where: int, begins: bool, after: int, place: tuple[int, ...]) -> None:
         """A place in the picture, whose words begin a clause or not and end before the piece `after`."""
@@ -484,11 +446,9 @@ class _Reader:
         """Remember that the thing stands there, or say it of the landmark that the sentence has already."""
         if thing.missing:
             return
-        label = lex.LABEL_OF.get(place)
-        if self.said and label and self.said.labels[0] in lex.DIRECTIONS:
-            one_axis = any(
-                a and b for a, b in zip(lex.DIRECTIONS[self.said.labels[0]], place, strict=True)
-            )
+        label = NAME_OF.get(place)
+        if self.said and label and self.said.labels[0] in DIRECTIONS:
+            one_axis = any(a and b for a, b in zip(DIRECTIONS[self.said.labels[0]], place, strict=True))
             others = (*self.said.objects, *self.said.subjects)
             if one_axis and all(thing.phrase.span != other.phrase.span for other in others):
                 self._say(_Said(where, [label], self.said.objects, None, (thing,)))
@@ -501,7 +461,7 @@ class _Reader:
         """Things that were given places, each against the one before: "a boat on the left, a car on the right"."""
         for (_, one, a), (where, other, b) in zip(self.placed, self.placed[1:], strict=False):
             step = [p - q for p, q in zip(a, b, strict=True)]
-            label = lex.LABEL_OF.get(tuple((s > 0) - (s < 0) for s in step))
+            label = NAME_OF.get(tuple((s > 0) - (s < 0) for s in step))
             corners = sum(map(bool, a)) > 1 and sum(map(bool, b)) > 1
             if label and (corners or sum(map(bool, step)) == 1):
                 self._say(_Said(where, [label], [other], None, (one,)))

@@ -1,0 +1,165 @@
+"""What stands between a sampler and the model: it moves the latent before the model is asked about it."""
+
+import logging
+import math
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ...steering.guidance import Refined, Steering, refine
+from ...steering.losses import Aim, Moment, Score
+from ...steering.maps import noise_level, pooling, shapes
+from ...steering.report import Report, SteeredStep
+from .capture import capture
+from .gradient import differentiable
+from .marks import encoded_from
+from .noise import signal_and_noise
+from .samplers import UNI_PC, step_of
+from .screen import Live
+
+log = logging.getLogger(__name__)
+
+
+def active(conds: list[dict], sigma: float) -> dict | None:
+    """The first of the conditioning entries that acts at this noise level."""
+    for cond in conds:
+        if cond.get("timestep_start", math.inf) >= sigma >= cond.get("timestep_end", -math.inf):
+            return cond
+    return None
+
+
+def _control_models(cond: dict):
+    """The networks of a conditioning entry's ControlNets and T2I adapters, which are chained."""
+    control = cond.get("control")
+    while control is not None:
+        for name in ("control_model", "t2i_model"):
+            if getattr(control, name, None) is not None:
+                yield getattr(control, name)
+        control = control.previous_controlnet
+
+
+class SteeredModel:
+    """Stands in a sampler for the model. sampler: its function's name; report: is told what happens; live: is shown."""
+
+    def __init__(self, model, sampler: str, aim: Aim, steering: Steering, report: Report, live: Live):
+        self.model, self.sampler, self.aim, self.steering = model, sampler, aim, steering
+        self.report, self.live = report, live
+        self.save_memory = steering.save_memory
+        self.calls = 0
+        self.step = 0
+        # Steps to leave out: twice as many each time all wishes were found granted.
+        self.pause = self.skip = 0
+        self.spent = 0  # gradient steps so far
+        self.pending: Tensor | None = None  # uni_pc's move, to be made by its callback
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, x: Tensor, sigma: Tensor, **kwargs):
+        self.step, begins = step_of(self.sampler, self.calls)
+        self.calls += 1
+        if begins and self.step in self.report.steered and not self.report.failed:
+            if self.skip:
+                self.skip -= 1
+            else:
+                x = self._move(x, sigma, kwargs)
+        return self.model(x, sigma, **kwargs)
+
+    def callback(self, callback, state: dict) -> None:
+        if self.pending is not None:
+            state["x"].add_(self.pending)
+            self.pending = None
+        if callback is not None:
+            callback(state)
+
+    def _move(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
+        """The latent for the sampler to go on from."""
+        guider = self.model.inner_model
+        conds = encoded_from(guider.conds["positive"], self.aim.words.prompt)
+        cond = active(conds, float(sigma[0]))
+        if cond is None:
+            return x  # limited to other noise levels
+        signal, noise = signal_and_noise(guider.inner_model, float(sigma[0]))
+        moment = Moment(noise_level(signal, noise), self.step, self.report.steps)
+        start = x.clone()
+        try:
+            refined, maps = self._refined(x, sigma, cond, moment, math.hypot(signal, noise), kwargs)
+        except FloatingPointError as error:
+            return self._give_up(x, str(error))
+        except torch.OutOfMemoryError:
+            refined = None  # what the failed pass holds is freed after this block
+        if refined is None:
+            return self._with_less_memory(x, sigma, kwargs)
+        self.report.seen.append(SteeredStep(self.step, moment.level, *refined[1:], maps))
+        self.live.send(self.report)
+        if not refined.spent.any():
+            self.skip = self.pause = 2 * self.pause + 1
+            return x
+        self.pause = 0
+        self.spent += int(refined.spent.max())
+        return self._take(x, start, refined.latent, sigma)
+
+    def _refined(
+        self, x: Tensor, sigma: Tensor, cond: dict, moment: Moment, size: float, kwargs: dict
+    ) -> tuple[Refined, Tensor]:
+        """Gradient steps on the latent, and the maps that were read last."""
+        inner, aim, latest = self.model.inner_model.inner_model, self.aim, None
+        for module in aim.loss.modules:
+            module.to(x.device)
+        with differentiable(inner.diffusion_model, *aim.loss.modules, *_control_models(cond)):
+            seen, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
+            pool = pooling(aim.words.rows).to(x.device)
+
+            def score(latent: Tensor) -> Score:
+                nonlocal latest
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                options = kwargs["model_options"]
+                maps = capture(inner, cond, seen(latent), ordinary_sigma, options, pool, aim.layout, self.save_memory)
+                latest = maps.detach()
+                return aim.loss.score(maps, aim.words, moment)
+
+            refined = refine(x.clone(), score, size, self.steering, self.spent)
+            return refined, shapes(latest.float()).mean(2).cpu()
+
+    def _take(self, x: Tensor, start: Tensor, moved: Tensor, sigma: Tensor) -> Tensor:
+        """Give the moved latent to the sampler: in the place of the one that it holds."""
+        if self.sampler in UNI_PC:
+            # uni_pc hands out a rescaled copy of its state: the model sees the moved copy, the state follows later.
+            self.pending = (moved - start) / math.hypot(1.0, float(sigma[0]))
+            return moved
+        return x.copy_(moved)
+
+    def _with_less_memory(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
+        comfy.model_management.soft_empty_cache()
+        if self.save_memory:
+            return self._give_up(
+                x, "There is not enough memory. Choose fewer layers in Attention Capture, or a smaller picture"
+            )
+        log.warning("Learn-to-Steer: memory ran out; going on with save_memory.")
+        self.save_memory = True
+        return self._move(x, sigma, kwargs)
+
+    def _give_up(self, x: Tensor, why: str) -> Tensor:
+        self.report.failed = True
+        note = f"Steering stopped at step {self.step + 1}: {why}. The picture was finished without it."
+        self.report.notes.append(note)
+        log.warning("Learn-to-Steer: %s", note)
+        return x
+
+    def _masked(self, x: Tensor, sigma: Tensor, kwargs: dict):
+        """What the model will see of a latent: with an inpainting mask, the original picture shows outside it."""
+        mask, options = kwargs.get("denoise_mask"), kwargs["model_options"]
+        if mask is None:
+            return lambda latent: latent
+        if "denoise_mask_function" in options:
+            mask = options["denoise_mask_function"](
+                sigma,
+                mask,
+                extra_options={"model": self.model.inner_model, "sigmas": self.model.sigmas},
+            )
+        around = self.model.inner_model.inner_model.scale_latent_inpaint(
+            x=x, sigma=sigma, noise=self.model.noise, latent_image=self.model.latent_image
+        )
+        around, mask = (around * (1.0 - mask)).clone(), mask.clone()
+        return lambda latent: latent * mask + around

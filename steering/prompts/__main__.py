@@ -1,0 +1,21 @@
+"""Reads one prompt a line, writes one JSON object a line."""
+
+import json
+import sys
+
+from . import parse
+
+sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  it is a file here
+for line in sys.stdin:
+    parsed = parse(line.rstrip("\r\n"))
+    wishes = [
+        {
+            "subject": wish.subject.text,
+            "relation": wish.relation,
+            "object": wish.object_text,
+            "subject_span": wish.subject.span,
+            "object_span": wish.object_span,
+        }
+        for wish in parsed.wishes
+    ]
+    print(json.dumps({"prompt": parsed.prompt, "relations": wishes, "warnings": parsed.warnings}))

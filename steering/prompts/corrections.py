@@ -1,0 +1,90 @@
+"""Wishes written by hand, which take the place of what was read."""
+
+import re
+
+from ..relations import RELATIONS
+from ..words import Phrase, Wish
+from .checks import Parsed, checked
+from .phrases import pieces
+
+NAMES = tuple(RELATIONS)
+
+
+def override(prompt: str, lines: str) -> Parsed:
+    """Wishes by hand, one "subject | relation | object" a line.
+
+    "dog#2" is the second dog of the prompt; "dog@5-6" gives its rows of the conditioning by hand.
+    Raises ValueError for a line of another form, an unknown relation, or words that are not in the prompt.
+    """
+    found = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f'Line {number}, "{line.strip()}": '
+        parts = [part.strip() for part in line.split("|")]
+        if len(parts) != 3 or not all(parts):
+            raise ValueError(where + 'write "subject | relation | object", for example "dog | left of | cat".')
+        label = _label(parts[1])
+        if label is None:
+            allowed = ", ".join(NAMES[:-1]) + " or " + NAMES[-1]
+            raise ValueError(where + f'"{parts[1]}" is not a relation. Use {allowed}.')
+        two = re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
+        names = [parts[0], *(two if label == "between" else parts[2:])]
+        phrases: dict[int, Phrase] = {}
+        # The longest first: "dog" is not the dog of "hot dog".
+        for k in sorted(range(len(names)), key=lambda k: -len(names[k])):
+            taken = [phrase.span for phrase in phrases.values()]
+            phrases[k] = _phrase(prompt, names[k], taken, where)
+        found.append(Wish(phrases[0], label, *(phrases[k] for k in range(1, len(names)))))
+    return checked(prompt, found)
+
+
+def _label(text: str) -> str | None:
+    """The relation written so, or None; "left" alone will do."""
+    for way in (text, text + " of"):
+        found = pieces(way)
+        if len(found) == 1 and found[0].kind in ("relation", "adverb"):
+            return found[0].label
+    return None
+
+
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts that write no spaces between words.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+
+
+def _phrase(prompt: str, part: str, taken: list[tuple[int, int]], where: str) -> Phrase:
+    """Where the prompt has the part, a phrase with or without "#2" and "@5-6"; not in the spans that are taken.
+
+    Raises ValueError when there is no such place.
+    """
+    name, number, rows = re.fullmatch(
+        r"(.+?)\s*(?:#\s*([1-9]\d{0,3}))?\s*(?:@\s*([\d\s,-]+))?", part, re.DOTALL
+    ).groups()
+    name = re.sub(r"^(?:an?|the)\s+", "", name, flags=re.IGNORECASE)
+    beside = rf"(?![{UNSPACED}])[\w-]"  # what would make it part of a longer word
+    pattern = rf"(?<!{beside})" + r"\s+".join(map(re.escape, name.split())) + rf"(?!{beside})"
+    places = [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]
+    if not places:
+        raise ValueError(where + f'"{name}" is not in the prompt. Write it as it stands there.')
+    if number and int(number) > len(places):
+        times = "once" if len(places) == 1 else f"{len(places)} times"
+        raise ValueError(where + f'"{part}" is not there: the prompt has "{name}" only {times}.')
+    places = places[int(number) - 1 :][:1] if number else places
+    apart = [span for span in places if all(span[1] <= a or b <= span[0] for a, b in taken)]
+    if not apart:
+        raise ValueError(
+            where + f'"{part}" means words of the prompt that the line has already named. '
+            "Name two things, each in its own place there."
+        )
+    return Phrase(prompt[slice(*apart[0])], apart[0], _rows(rows, part, where) if rows else ())
+
+
+def _rows(text: str, part: str, where: str) -> tuple[int, ...]:
+    """ "5-7, 9" -> (5, 6, 7, 9)"""
+    rows: set[int] = set()
+    for piece in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*", piece)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(where + f'in "{part}", write token positions like "dog@5", "dog@5-6" or "dog@5,8".')
+        rows.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(sorted(rows))
