@@ -75,8 +75,8 @@ class AttentionCapture(io.ComfyNode):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="auto: as the loss wants. text: shared out among the words only. whole: among words and picture; differs only in "
-                    "models such as Flux and SD3.",
+                    tooltip="auto: as the loss wants. text: shared out among the words only. whole: among words and "
+                    "picture; differs only in models such as Flux and SD3.",
                 ),
             ],
             outputs=[

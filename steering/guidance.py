@@ -95,8 +95,7 @@ def refine(
         if before is None or best is None:
             before = best = now
         else:
-            # A wish is bought at another's price too easily: the worst one decides.
-            better = now.satisfaction.amin(1) > best.satisfaction.amin(1)
+            better = _better(now, best)
             best_x = torch.where(_wide(better, x), x, best_x)
             best = Score(*(torch.where(better[:, None], n, b) for n, b in zip(now, best, strict=True)))
         open_pictures = best.satisfaction.amin(1) < steering.target
@@ -111,6 +110,15 @@ def refine(
         x = torch.where(_wide(moving, x), x - step * _direction(gradient), x)
         spent += moving.cpu()
     return Refined(best_x, _on_cpu(before), _on_cpu(best), spent)
+
+
+def _better(now: Score, best: Score) -> Tensor:
+    """Which pictures improved, (B,) bool. A wish is bought at another's price too easily: the worst one decides.
+
+    Where satisfaction tells nothing (0 and 0 of wishes far away), the loss does.
+    """
+    worst, worst_before = now.satisfaction.amin(1), best.satisfaction.amin(1)
+    return (worst > worst_before) | ((worst == worst_before) & (now.loss.amax(1) < best.loss.amax(1)))
 
 
 def _direction(gradient: Tensor) -> Tensor:

@@ -64,6 +64,9 @@ class MapSettings:
         Raises ValueError for layers that the model does not have, for a loss of another model, and for a setting made
         by hand that disagrees with the loss.
         """
+        if wanted is not None and model.family == wanted.family and wanted.last > len(model.heads):
+            layers = f"layers {wanted.first} to {wanted.last}"
+            raise ValueError(f"it was trained on {layers}, and this model has {len(model.heads)}.")
         first, last = self._range(len(model.heads), wanted, model.usual)
         heads = self._chosen("heads", wanted)
         counts = model.heads[first - 1 : last]

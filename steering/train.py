@@ -68,9 +68,9 @@ def train(
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     for step in range(steps):
-        looks = mirrored(data[torch.randint(len(data), (batch,))], config.labels)
-        logits = classifier(looks.subject.float(), looks.object.float(), looks.level)
-        loss = F.cross_entropy(logits, looks.label, label_smoothing=0.02)
+        drawn = mirrored(data[torch.randint(len(data), (batch,))], config.labels)
+        logits = classifier(drawn.subject.float(), drawn.object.float(), drawn.level)
+        loss = F.cross_entropy(logits, drawn.label, label_smoothing=0.02)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -81,7 +81,7 @@ def train(
 
 
 def correct(classifier: RelationClassifier, data: Recorded) -> Tensor:
-    """Whether each look is read rightly, (N,) bool."""
+    """Whether each is read rightly, (N,) bool."""
     parts = [data[part] for part in torch.arange(len(data)).split(512)]
     with torch.inference_mode():
         return torch.cat([classifier(p.subject.float(), p.object.float(), p.level).argmax(1) == p.label for p in parts])

@@ -2,21 +2,33 @@ import math
 
 import pytest
 import torch
-from learn_to_steer.steering.guidance import SHARING, Look, Report, Steering, refine
+from learn_to_steer.steering.guidance import SHARING, Steering, refine
+from learn_to_steer.steering.losses import Score
+from learn_to_steer.steering.report import Report, SteeredStep
 
 X = torch.zeros(1, 1, 4, 4)
 
 
+def score(losses):
+    """A score by losses that are negative logarithms: latent -> (B, wishes)."""
+
+    def scored(x):
+        loss = losses(x)
+        return Score(loss, (-loss).exp())
+
+    return scored
+
+
 def pulls(*wanted: float):
-    """Losses that fall as the latent's columns reach the wanted values; relation i looks at column i alone."""
-    return lambda x: torch.stack([(x[:, 0, :, i].mean(1) - want) ** 2 * 50 for i, want in enumerate(wanted)], 1)
+    """Losses that fall as the latent's columns reach the wanted values; wish i is about column i alone."""
+    return score(lambda x: torch.stack([(x[:, 0, :, i].mean(1) - w) ** 2 * 50 for i, w in enumerate(wanted)], 1))
 
 
 @pytest.mark.parametrize("sharing", SHARING)
 def test_every_relation_is_satisfied_not_only_one(sharing):
     _, before, after, spent = refine(X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing))
-    assert (before < 1e-4).all()
-    assert (after >= 0.9).all()
+    assert (before.satisfaction < 1e-4).all()
+    assert (after.satisfaction >= 0.9).all()
     assert 0 < spent.item() < 60
 
 
@@ -24,7 +36,7 @@ def test_a_satisfied_latent_is_returned_as_it_is():
     best, before, after, spent = refine(X, pulls(0.0), 1.0, Steering())
     assert torch.equal(best, X)
     assert spent.item() == 0
-    assert torch.equal(before, after)
+    assert torch.equal(before.satisfaction, after.satisfaction)
 
 
 def test_each_picture_of_a_batch_stops_on_its_own():
@@ -32,7 +44,27 @@ def test_each_picture_of_a_batch_stops_on_its_own():
     best, _, after, spent = refine(x, pulls(0.5), 1.0, Steering(refinements=30))
     assert spent[1] == 0 and spent[0] > 0
     assert torch.equal(best[1], x[1])
-    assert (after >= 0.9).all()
+    assert (after.satisfaction >= 0.9).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 1, 4, 4), (2, 3, 1, 4, 4)])
+def test_latents_of_any_number_of_dimensions(shape):
+    torch.manual_seed(0)
+    x, target = torch.randn(shape), torch.randn(shape)
+    best, *_ = refine(x, score(lambda x: ((x - target) ** 2).flatten(1).mean(1, keepdim=True) * 9), 1.0, Steering())
+    moved, way = (best - x).flatten(1), (target - x).flatten(1)
+    torch.testing.assert_close(torch.cosine_similarity(moved, way), torch.ones(2))
+    torch.testing.assert_close(moved.square().mean(1).sqrt(), torch.full((2,), 0.1))
+
+
+def test_the_worst_wish_decides_which_latent_is_best():
+    def scored(x):  # the first wish gains what the second loses
+        gain = x.mean((1, 2, 3))[:, None]
+        satisfaction = torch.cat([0.2 - gain, 0.1 + 0.5 * gain], 1)
+        return Score(torch.cat([gain + 1, gain * 0], 1), satisfaction)
+
+    best, before, after, _ = refine(X, scored, 1.0, Steering(refinements=2))
+    assert torch.equal(best, X) and torch.equal(before.satisfaction, after.satisfaction)
 
 
 def test_the_best_latent_is_kept_and_the_last_step_is_judged():
@@ -47,11 +79,11 @@ def test_the_best_latent_is_kept_and_the_last_step_is_judged():
             + x.sum() * 1e-9
         )
 
-    best, before, after, spent = refine(X, losses, 1.0, Steering(refinements=3))
+    best, before, after, spent = refine(X, score(losses), 1.0, Steering(refinements=3))
     assert len(seen) == 4
     assert spent.item() == 3
-    assert math.isclose(before.item(), math.exp(-3), rel_tol=1e-4)
-    assert math.isclose(after.item(), math.exp(-1), rel_tol=1e-4)
+    assert math.isclose(before.satisfaction.item(), math.exp(-3), rel_tol=1e-4)
+    assert math.isclose(after.satisfaction.item(), math.exp(-1), rel_tol=1e-4)
     step = 0.1
     assert torch.allclose(best, X - 2 * step, atol=1e-5)
 
@@ -64,15 +96,15 @@ def test_a_step_has_the_same_length_in_units_of_the_latent(size):
 
 def test_not_a_number_is_an_error():
     with pytest.raises(FloatingPointError, match="loss is not a finite"):
-        refine(X, lambda x: x.sum((1, 2, 3))[:, None] * math.nan, 1.0, Steering())
+        refine(X, score(lambda x: x.sum((1, 2, 3))[:, None] * math.nan), 1.0, Steering())
     with pytest.raises(FloatingPointError, match="gradient is not a finite"):
-        refine(X, lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None], 1.0, Steering())
+        refine(X, score(lambda x: 3 + (x - x.detach()).abs().sqrt().sum((1, 2, 3))[:, None]), 1.0, Steering())
 
 
 def test_round_robin_takes_turns_and_worst_first_takes_the_worst():
     turns, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(refinements=2, sharing="round-robin"))
     assert turns[0, 0, 0, 0] == turns[0, 0, 0, 1] > 0  # one step each
-    again, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(sharing="round-robin"), turns=1)
+    again, *_ = refine(X, pulls(0.5, 0.6), 1.0, Steering(sharing="round-robin"), earlier=1)
     assert again[0, 0, 0, 0] == 0 and again[0, 0, 0, 1] > 0  # the next sampling step serves the next
     worst, *_ = refine(X, pulls(0.5, 1.0), 1.0, Steering(refinements=1, sharing="worst first"))
     assert worst[0, 0, 0, 0] == 0 and worst[0, 0, 0, 1] != 0
@@ -108,8 +140,9 @@ def test_steered_steps():
 
 
 def test_report_for_people_and_for_plots():
-    look = Look(0, 0.9, torch.tensor([[0.25, 0.5]]), torch.tensor([[0.95, 0.9]]), torch.tensor([2]))
-    report = Report(["dog | left of | cat", "dog | above | bus"], [look], ["A note."])
+    before, after = (torch.tensor([values]) for values in ((0.25, 0.5), (0.95, 0.9)))
+    step = SteeredStep(0, 0.9, Score(-before.log(), before), Score(-after.log(), after), torch.tensor([2]))
+    report = Report(["dog | left of | cat", "dog | above | bus"], [step], ["A note."])
     assert report.text().splitlines() == [
         "step 1: dog | left of | cat: 0.25 -> 0.95; dog | above | bus: 0.50 -> 0.90 (2 gradient steps)",
         "2 gradient steps in all.",

@@ -1,6 +1,6 @@
 """Where a prompt's phrases stand among the text rows that a diffusion model attends to, for the host's text encoders.
 
-The tokens of a phrase are found in the host's own tokens (steering/tokens.py); encoders.py says which become which rows.
+The tokens of a phrase are found in the host's own tokens (steering/tokens.py); encoders.py says which become rows.
 """
 
 import numbers
@@ -37,7 +37,7 @@ def find_words(clip, prompt: str, wishes: tuple[Wish, ...], rows: int | None = N
 
 
 def find_rows(clip, prompt: str, span: tuple[int, int], rows: int | None = None) -> dict[str, tuple[int, ...]]:
-    """RowTokens that hold the phrase at `span` (characters) in the text sequence that the diffusion model's attention sees.
+    """Rows that hold the phrase at `span` (characters) in the text sequence that the diffusion model's attention sees.
 
     rows: of the CONDITIONING's tensor, when it is to be checked. More than the prompt makes are pictures before it
     (Qwen-Image Edit), for encoders that take them.
@@ -75,7 +75,7 @@ def find_rows(clip, prompt: str, span: tuple[int, int], rows: int | None = None)
 
 
 def text_rows(clip, prompt: str, rows: int | None = None) -> int | None:
-    """RowTokens of the text sequence that the diffusion model's attention sees; `rows` for an unknown encoder."""
+    """Rows of the text sequence that the diffusion model's attention sees; `rows` for an unknown encoder."""
     try:
         parts = _parts(clip)
     except ValueError:
@@ -130,7 +130,7 @@ def _present(clip, part: Part, tokens: dict) -> list[str]:
 
 
 def _stored(clip, parts: tuple[Part, ...], tokens: dict) -> int:
-    """RowTokens of the CONDITIONING's tensor."""
+    """Rows of the CONDITIONING's tensor."""
     total = 0
     for part in parts:
         if part.stored:
@@ -143,7 +143,7 @@ def _stored(clip, parts: tuple[Part, ...], tokens: dict) -> int:
 
 
 def _pictures(clip, expected: int, rows: int) -> int:
-    """RowTokens of pictures before the prompt. Raises ValueError when they cannot be that."""
+    """Rows of pictures before the prompt. Raises ValueError when they cannot be that."""
     if rows == expected or (rows > expected and hasattr(clip.tokenizer, "llama_template_images")):
         return rows - expected
     raise ValueError(

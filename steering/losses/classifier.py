@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,18 @@ class ClassifierConfig:
     notes: dict = field(default_factory=dict)  # how it was trained and measured; for people
 
     def __post_init__(self):
-        for label in self.labels:
-            if label not in RELATIONS:
-                raise ValueError(f'"{label}" is none of the relations {", ".join(RELATIONS)}.')
-            if RELATIONS[label].things != 2:
-                raise ValueError(f'"{label}" is about {RELATIONS[label].things} things; a classifier reads two.')
+        if problem := problem_of(self.labels):
+            raise ValueError(problem)
+
+
+def problem_of(labels: Sequence[str]) -> str | None:
+    """Why a classifier of pairs cannot have these labels, as a sentence; None when it can."""
+    for label in labels:
+        if label not in RELATIONS:
+            return f'"{label}" is none of the relations {", ".join(RELATIONS)}.'
+        if RELATIONS[label].things != 2:
+            return f'"{label}" is about {RELATIONS[label].things} things; a classifier reads two.'
+    return None
 
 
 class RelationClassifier(nn.Module):
@@ -160,10 +168,13 @@ def load(path: Path) -> RelationClassifier:
         config = json.loads(metadata["config"])
         config["layout"] = MapLayout(**config["layout"])
         config["labels"] = tuple(config["labels"])
-        classifier = RelationClassifier(ClassifierConfig(**config))
-        classifier.load_state_dict(weights)
+        if (problem := problem_of(config["labels"])) is None:
+            classifier = RelationClassifier(ClassifierConfig(**config))
+            classifier.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f'The classifier file "{path.name}" is damaged: its weights do not fit its configuration ({error}).'
         ) from error
+    if problem:
+        raise ValueError(f'The classifier file "{path.name}" cannot be used: {problem}')
     return classifier.requires_grad_(False).train(False)
