@@ -27,8 +27,8 @@ CASES = {
         {},
         lambda e: e.type_number(e.node(CAPTURE), "resolution", 32),
         LOSS,
-        ("16x16", "32x32", "Choose a classifier for this model, or"),
-        lambda e: e.type_number(e.node(CAPTURE), "resolution", 16),
+        ("resolution is 32 in Attention Capture", "trained with 16", "Set resolution to 0 there"),
+        lambda e: e.type_number(e.node(CAPTURE), "resolution", 0),
     ),
     "no classifier": (
         {LOSS: {"classifier": ""}},

@@ -36,7 +36,7 @@ def test_cancel_ends_a_steered_run_within_one_call_of_the_model(editor):
         """() => {
             window.told = []
             app.api.addEventListener("learn-to-steer.steering", ({detail}) => {
-                told.push({at: performance.now(), spent: detail.looks[0]?.[3]})
+                told.push({at: performance.now(), spent: detail.seen[0]?.[3]})
             })
         }"""
     )
@@ -49,7 +49,7 @@ def test_cancel_ends_a_steered_run_within_one_call_of_the_model(editor):
     (end,) = editor.heard("execution_interrupted")
     assert end["detail"]["node_id"] == editor.node(SAMPLER)
     (begin, first, *_), clicked = page.evaluate("[told, clicked]")
-    # In the first sampling step: the gradient steps, and a last look at their result.
+    # In the first sampling step: the gradient steps, and the last reading of their result.
     call = (first["at"] - begin["at"]) / (first["spent"] + 1) / 1000
     took = (end["at"] - clicked) / 1000
     print(f"cancelled {took:.3f} s after the click; one call of the model: {call:.3f} s")

@@ -122,8 +122,8 @@ def test_the_range_is_dragged_and_only_the_sampler_runs_again(editor, renderer, 
     kinds = editor.page.evaluate("ids => ids.map(id => app.graph.getNodeById(id).type)", list(ran))
     assert sorted(kinds) == sorted([SAMPLER, "VAEDecode", "SaveImage", "L2S_SteeringReport"])
     kept = editor.page.evaluate("id => app.nodeOutputs[id].l2s_steering[0]", demo)
-    looks = json.loads(kept)["looks"]
-    assert looks[0][0] == 2 and max(look[0] for look in looks) < 10
+    seen = json.loads(kept)["seen"]
+    assert seen[0][0] == 2 and max(step for step, *_ in seen) < 10
     assert editor.page.evaluate(saved, demo) == values
     drag(editor, view, 0, 20)  # start stops at end
     assert said(view) == "none" and shares(editor, demo) == [0.4, 0.4]
