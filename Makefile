@@ -15,6 +15,7 @@ demo: setup  ## run the bundled workflow in ComfyUI; pictures go to output/
 test pictures: WITH := --browser
 test: setup  ## all tests
 	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
 	@$(VENV) -m pytest
 
 test-hosts: OLDER := 0.24.0 0.16.3
@@ -29,17 +30,17 @@ test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.
 families: setup  ## test every family and write what was verified to nodes/host/FAMILIES.md
 	@$(VENV) -m pytest tests/host/test_families.py --write-families
 
-bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1
-	@$(VENV) bench/bench.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1)
+bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1 BENCH="--strength 1"
+	@$(VENV) bench/accuracy.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1) $(BENCH)
 
 bench-cost: setup  ## time and memory of a steered look, on models of true size; COST="--device cuda --full"
 	@$(VENV) bench/cost.py $(COST)
 
-train: setup  ## train the demo world's models again (about two hours on two cores; resumes)
-	@$(VENV) demo/autoencoder.py
-	@$(VENV) demo/diffusion.py
-	@$(VENV) demo/detector.py
-	@$(VENV) demo/classifier.py
+train: setup  ## train the demo world's models again (two hours on two cores; resumes); TRAIN="--into FOLDER --steps 9"
+	@$(VENV) demo/autoencoder.py $(TRAIN)
+	@$(VENV) demo/diffusion.py $(TRAIN)
+	@$(VENV) demo/detector.py $(TRAIN)
+	@$(VENV) demo/classifier.py $(TRAIN)
 
 workflows: setup  ## write the bundled workflows and their pictures again
 	@$(VENV) tools/workflows.py

@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import host
+import host  # noqa: F401  makes `comfy` importable
 
 import comfy.ldm.modules.attention
 import comfy.model_management
@@ -41,6 +41,7 @@ import comfy.sampler_helpers
 import comfy.samplers
 import comfy.supported_models
 import comfyui_version
+import paths
 import psutil
 import torch
 from learn_to_steer.nodes.host.capture import capture, model_layers
@@ -52,7 +53,6 @@ from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.words import Words
 from training import write
 
-RESULTS = host.ROOT / "bench" / "cost.json"
 PROMPT, ROWS, MOMENT = "a dog left of a cat", ((2,), (6,)), Moment(0.8)
 WAYS = (
     "plain step",
@@ -80,9 +80,10 @@ FLUX = {
     "axes_dim": [16, 56, 56], "theta": 10000, "patch_size": 2, "qkv_bias": True, "txt_ids_dims": [],
     "guidance_embed": True,
 }  # fmt: skip
-SMALLER = {"model_channels": 32, "context_dim": 24}, {
-    "hidden_size": 64, "num_heads": 2, "axes_dim": [8, 12, 12], "context_in_dim": 32, "vec_in_dim": 24,
-}  # fmt: skip
+SMALLER = (
+    {"model_channels": 32, "context_dim": 24},
+    {"hidden_size": 64, "num_heads": 2, "axes_dim": [8, 12, 12], "context_in_dim": 32, "vec_in_dim": 24},
+)
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,7 @@ class Passes:
         aim = aim or self.aim
         with torch.inference_mode(), differentiable(self.unet, *aim.loss.modules):
             x = self.latent.clone().requires_grad_(True)
-            maps = capture(
-                self.model, self.positive[0], x, self.sigma.clone(), {}, self.pool, aim.layout, save_memory
-            )  # fmt: skip
+            maps = capture(self.model, self.positive[0], x, self.sigma.clone(), {}, self.pool, aim.layout, save_memory)
             value = aim.loss.score(maps, aim.words, MOMENT).loss.sum()
             if watch:
                 watch(value)
@@ -207,7 +206,7 @@ class Passes:
 
     def straightforward(self, weights_too: bool = False) -> torch.Tensor:
         kept = []
-        options = {"transformer_options": {"optimized_attention_override": self._materialised(kept)}}  # fmt: skip
+        options = {"transformer_options": {"optimized_attention_override": self._materialised(kept)}}
         with _as_a_script_has_them(self.unet):
             x = self.latent.clone().requires_grad_(True)
             noise = comfy.samplers.calc_cond_batch(self.model, [self.positive], x, self.sigma, options)
@@ -229,7 +228,7 @@ class Passes:
         """Attention in place of the host's: matrices as they stand in a textbook, those of the text kept."""
         text = self.case.text
 
-        def attend(function, q, k, v, heads, mask=None, precision=None, skip_reshape=False, **kwargs):  # fmt: skip
+        def attend(function, q, k, v, heads, mask=None, precision=None, skip_reshape=False, **kwargs):
             if not skip_reshape:
                 q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
             scores = q @ k.mT * q.shape[-1] ** -0.5
@@ -410,7 +409,7 @@ def measure(case: Case, device: str, ways: list[str]) -> list[dict]:
     for way in ways:
         free = free_memory(device)
         if way.startswith("straightforward") and (wants := needed(memory, way)) > free:
-            left_out[way] = f"left out: needs about {wants / GB:.0f} GB, {free / GB:.0f} GB are free"  # fmt: skip
+            left_out[way] = f"left out: needs about {wants / GB:.0f} GB, {free / GB:.0f} GB are free"
             continue
         found = apart("memory", case, device, way)
         if found:
@@ -489,7 +488,7 @@ def markdown(rows: list[dict], figures: list[dict]) -> str:
 
 
 def machine(device: str) -> dict:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]  # fmt: skip
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     return {
         "cpu": names[0].split(":")[1].strip() if names else platform.processor(),
         "threads": torch.get_num_threads(),
@@ -504,23 +503,23 @@ def machine(device: str) -> dict:
 
 
 def arguments(given: list[str] | None = None):
-    parser = argparse.ArgumentParser()
+    parser = paths.arguments(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", help="of the weights: float32, bfloat16, float16")
     parser.add_argument("--depth", type=int, nargs=2, default=(2, 2), help="double, single blocks")
-    parser.add_argument("--depth-1024", type=int, nargs=2, default=(2, 1), help="the same at 1024 px")  # fmt: skip
+    parser.add_argument("--depth-1024", type=int, nargs=2, default=(2, 1), help="the same at 1024 px")
     parser.add_argument("--full", action="store_true", help="FLUX's own depth, 19 and 38")
     parser.add_argument("--repeat", type=int, help="rounds of the timing")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-1])
     parser.add_argument("--models", default="", help="only those whose name holds this")
-    parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--tiny", action="store_true", help="small models, to try the script")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
 
-def main() -> None:
-    args = arguments()
+def main(given: list[str] | None = None) -> None:
+    given = sys.argv[1:] if given is None else given
+    args = arguments(given)
     if args.job:
         return work(args.job)
     rows, figures = [], []
@@ -532,13 +531,13 @@ def main() -> None:
             figures.append(ratios(found))
     print(markdown(rows, figures))
     results = {
-        "command": " ".join(["python bench/cost.py", *sys.argv[1:]]),
+        "command": " ".join(["python bench/cost.py", *given]),
         "machine": machine(args.device),
         "cases": [asdict(case) for case in cases(args) if args.models in case.name],
         "rows": rows,
         "ratios": figures,
     }
-    write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.json)
+    write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / paths.BENCH / "cost.json")
 
 
 if __name__ == "__main__":

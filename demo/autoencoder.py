@@ -5,16 +5,15 @@
 writes demo/weights/emoji_vae.safetensors (float16) with its reconstruction error in the metadata.
 """
 
-import argparse
-
-import host
+import host  # noqa: F401  makes `comfy` importable
 
 import numpy as np
+import paths
 import torch
 from comfy.taesd.taesd import TAESD
 from safetensors.torch import save_file
 from scenes import any_kinds, compose, render
-from training import DEVICE, MasterWeights, Progress, write
+from training import DEVICE, MasterWeights, Progress, arguments, write
 
 LATENT_CHANNELS = 8
 CROWDED = (0.0, 0.2, 0.3, 0.5)  # more objects a picture: more to learn from each
@@ -36,12 +35,8 @@ def initialise(module: torch.nn.Module) -> None:
                 torch.nn.init.zeros_(layer.bias)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def main(given: list[str] | None = None) -> None:
+    args = arguments(__doc__, steps=1800, batch=8, fresh=256).parse_args(given)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
 
@@ -51,12 +46,9 @@ def main() -> None:
     model.vae_scale.requires_grad_(False)
     model.vae_shift.requires_grad_(False)
     weights = MasterWeights(
-        {n: p for n, p in model.named_parameters() if p.requires_grad},
-        args.steps,
-        muon=1e-3,
-        adam=1e-3,
+        {n: p for n, p in model.named_parameters() if p.requires_grad}, args.steps, muon=1e-3, adam=1e-3
     )
-    resume = host.WORK / "autoencoder.pt"
+    resume = args.into / paths.WORK / "autoencoder.pt"
     if resume.exists():
         state = torch.load(resume, map_location=DEVICE)
         weights.load(state["weights"])
@@ -72,18 +64,14 @@ def main() -> None:
         loss = error.mean() + 4 * error.square().mean() + 0.1 * wide
         loss.backward()
         weights.update()
-        progress(
-            weights.step,
-            L1=error.detach().mean(),
-            psnr=-10 * error.detach().square().mean().log10(),
-        )
+        progress(weights.step, L1=error.detach().mean(), psnr=-10 * error.detach().square().mean().log10())
         if weights.step % 500 == 0:
             state = {"weights": weights.state(), "rng": rng.bit_generator.state}
             write(lambda path, state=state: torch.save(state, path), resume)
 
     model.float().load_state_dict(weights.averaged(), strict=False)
     with torch.no_grad():
-        fresh = pictures(np.random.default_rng(args.seed + 1), 256)
+        fresh = pictures(np.random.default_rng(args.seed + 1), args.fresh)
         z = torch.cat([model.taesd_encoder(part) for part in fresh.split(32)])
         # vae_scale and vae_shift make the latents outside the autoencoder zero-mean and of unit variance.
         model.vae_scale.copy_(z.std())
@@ -93,13 +81,8 @@ def main() -> None:
         psnr = -10 * (y.clamp(0, 1) - fresh).square().mean().log10().item()
     print(f"fresh scenes: {psnr:.2f} dB, latent std by channel {z.std((0, 2, 3)).tolist()}")
     tensors = {name: p.half().contiguous() for name, p in model.state_dict().items()}
-    metadata = {
-        "psnr_db": f"{psnr:.2f}",
-        "steps": str(args.steps),
-        "batch": str(args.batch),
-        "seed": str(args.seed),
-    }
-    write(lambda path: save_file(tensors, path, metadata), host.WEIGHTS / "emoji_vae.safetensors")
+    metadata = {"psnr_db": f"{psnr:.2f}", "steps": str(args.steps), "batch": str(args.batch), "seed": str(args.seed)}
+    write(lambda path: save_file(tensors, path, metadata), args.into / paths.WEIGHTS / "emoji_vae.safetensors")
 
 
 if __name__ == "__main__":

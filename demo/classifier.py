@@ -7,13 +7,15 @@ a wrong relation; labels by the picture; keeps a quarter of all pairs of kinds f
 classifier_weights/emoji_world.safetensors and emoji_world_true_prompts.safetensors with their accuracies.
 """
 
-import argparse
+import sys
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
-import host
+import host  # noqa: F401  makes `comfy` importable
 
 import numpy as np
+import paths
 import torch
 from diffusion import encoded_scenes
 from learn_to_steer.nodes import demo_model
@@ -27,7 +29,7 @@ from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.relations import clear
 from learn_to_steer.steering.train import Recorded, correct, train
 from scenes import KINDS, RELATIONS, Thing, held_out, relation_prompt
-from training import Progress
+from training import Progress, arguments
 
 LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # bounds of the noise levels that accuracy is told for
 PROMPTS = ("true", "wrong", "true again")
@@ -36,8 +38,8 @@ PROMPTS = ("true", "wrong", "true again")
 class Recorder:
     """Maps of scenes that the demo model reads, in batches, through the host's own sampling code."""
 
-    def __init__(self, scenes: dict[str, torch.Tensor], batch: int = 64):
-        self.model, self.clip, _ = demo_model.load()
+    def __init__(self, weights: Path, scenes: dict[str, torch.Tensor], batch: int = 64):
+        self.model, self.clip, _ = demo_model.load(weights)
         unet = self.model.model.diffusion_model
         unet.dtype = torch.bfloat16  # maps need few digits, and these passes are most of the work
         unet.to(unet.dtype)
@@ -54,9 +56,7 @@ class Recorder:
             part, texts = pairs[start : start + self.batch], prompts[start : start + self.batch]
             latents = self.scenes["latents"][[scene for scene, *_ in part]].float()
             level = np.where(
-                rng.random(len(part)) < 0.3,
-                rng.uniform(0.05, 0.6, len(part)),
-                rng.uniform(0.6, 0.957, len(part)),
+                rng.random(len(part)) < 0.3, rng.uniform(0.05, 0.6, len(part)), rng.uniform(0.6, 0.957, len(part))
             )
             sigmas = torch.tensor([sigma_at(self.model, share) for share in level])
             ids = [self.ids(text) for text in texts]
@@ -80,9 +80,7 @@ def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tu
         things = [
             Thing(KINDS[kind], *centre, 48.0)
             for kind, centre in zip(
-                scenes["kinds"][scene, :2].tolist(),
-                scenes["centres"][scene, :2].tolist(),
-                strict=True,
+                scenes["kinds"][scene, :2].tolist(), scenes["centres"][scene, :2].tolist(), strict=True
             )
         ]
         if rng.random() < 0.5:
@@ -109,26 +107,20 @@ def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> di
         rows = {}
         for low, high in zip(LEVELS, LEVELS[1:], strict=False):
             inside = (looks[name].level >= low) & (looks[name].level < high)
-            rows[f"{low:g}-{high:g}"] = round(right[inside].mean().item(), 3)
+            rows[f"{low:g}-{high:g}"] = round(right[inside].mean().item(), 3) if inside.any() else None
         table[name] = rows | {"all": round(right.mean().item(), 3), "looks": len(right)}
     return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", type=int, default=2, help="looks at each scene under each kind of prompt")
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--scenes", type=int, default=24576)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def main(given: list[str] | None = None) -> None:
+    args = arguments(__doc__, steps=1800, batch=256, scenes=24576, draws=2).parse_args(given)
     rng = np.random.default_rng(args.seed)
-    scenes = encoded_scenes(args.scenes, 1)
-    recorder = Recorder(scenes)
+    scenes = encoded_scenes(args.into, args.scenes, args.seed)
+    recorder = Recorder(args.into / paths.WEIGHTS, scenes)
     known, kept = clear_pairs(scenes, rng)
-    print(
-        f"{len(known)} scenes to learn from, {len(kept)} of held-out pairs to measure on",
-        flush=True,
-    )
+    print(f"{len(known)} scenes to learn from, {len(kept)} of held-out pairs to measure on", flush=True)
+    if not (known and kept):
+        sys.exit("Without both there is nothing to train. Choose more --scenes.")
 
     looks: dict[str, Recorded] = {}
     measured: dict[str, Recorded] = {}
@@ -148,6 +140,7 @@ def main() -> None:
             data,
             config,
             args.steps,
+            args.batch,
             seed=args.seed,
             progress=lambda step, loss, p=progress: p(step, loss=loss),
         )
@@ -161,7 +154,7 @@ def main() -> None:
         }
         print(name, notes, flush=True)
         classifier.config = replace(config, notes=notes)
-        save(classifier, host.CLASSIFIERS / f"{name}.safetensors")
+        save(classifier, args.into / paths.CLASSIFIERS / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Run the workflow that shows steered against plain in a real ComfyUI, for its own prompt and five more: `make demo`.
 
-Writes output/demo.png and the single pictures beside it.
+    python demo/demo.py --more 5
+
+writes output/demo.png and the single pictures beside it.
 """
 
 import json
 import sys
 import time
 
-import host
+import host  # noqa: F401  makes `learn_to_steer` importable
 
 import detector
 import numpy as np
@@ -16,23 +18,26 @@ from learn_to_steer.steering.judge import judge
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.words import Wish
 from live_server import Server, node_id, serving, to_api
+from paths import CLASSIFIERS, OUTPUT, ROOT, WEIGHTS, arguments
 from PIL import Image, ImageDraw, ImageFont
 
-WORKFLOW = host.ROOT / "workflows" / "Steered against plain (emoji demo).json"
-OUTPUT = host.ROOT / "output"
+WORKFLOW = ROOT / "workflows" / "Steered against plain (emoji demo).json"
 PROMPTS = (  # GenEval's; the classifier has never seen these pairs
-    "a dog right of a teddy bear", "a zebra left of an elephant", "a bus below a toothbrush",
-    "a pizza right of a banana", "a book above a laptop",
-)  # fmt: skip
+    "a dog right of a teddy bear",
+    "a zebra left of an elephant",
+    "a bus below a toothbrush",
+    "a pizza right of a banana",
+    "a book above a laptop",
+)
 HALVES = ("plain", "steered")
 GREEN, RED = "#2e9e4f", "#d03a3a"
 
 
 def missing() -> list[str]:
     """The files that the demo needs and that are not there."""
-    weights = [host.WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "clip", "vae")]
-    needed = [*weights, detector.WEIGHTS, host.CLASSIFIERS / "emoji_world.safetensors", WORKFLOW]
-    return [str(path.relative_to(host.ROOT)) for path in needed if not path.exists()]
+    weights = [WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "clip", "vae")]
+    needed = [*weights, detector.WEIGHTS, CLASSIFIERS / "emoji_world.safetensors", WORKFLOW]
+    return [str(path) for path in needed if not (ROOT / path).exists()]
 
 
 def half(server: Server, graph: dict, name: str) -> tuple[np.ndarray, float]:
@@ -79,11 +84,15 @@ def mark(draw: ImageDraw.ImageDraw, x: float, y: float, right: bool) -> None:
         draw.line([(x - 6, y + 6), (x + 6, y - 6)], "white", 4)
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--more", type=int, default=len(PROMPTS), help="prompts besides the workflow's own")
+    args = parser.parse_args(given)
+    prompts, output = PROMPTS[: args.more], args.into / OUTPUT
     began = time.perf_counter()
     if files := missing():
         sys.exit(f"The demo needs {', '.join(files)}. Install the pack again, or run `make train`.")
-    OUTPUT.mkdir(exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     rows, spent = [], dict.fromkeys(HALVES, 0.0)
     print("Starting ComfyUI ...", flush=True)
     with serving() as server:
@@ -93,10 +102,10 @@ def main() -> None:
         understood = node_id(graph, "PreviewAny", source=[words, 2])
         first = samplers[0]["seed"]
         for sampler in samplers:
-            sampler["seed"] = first + len(PROMPTS) + 1
+            sampler["seed"] = first + len(prompts) + 1
         server.run(graph)  # the first run of everything is slow: it is not timed
         print("Both halves of the workflow are run and timed on their own.", flush=True)
-        for number, text in enumerate([graph[words]["inputs"]["text"], *PROMPTS]):
+        for number, text in enumerate([graph[words]["inputs"]["text"], *prompts]):
             graph[words]["inputs"]["text"] = text
             for sampler in samplers:
                 sampler["seed"] = first + number
@@ -105,7 +114,7 @@ def main() -> None:
             row = {"prompt": text}
             for name in HALVES:
                 picture, seconds = half(server, graph, name)
-                Image.fromarray(picture).save(OUTPUT / f"{name}-{number + 1}.png")
+                Image.fromarray(picture).save(output / f"{name}-{number + 1}.png")
                 row[name] = (picture, *verdict(picture, asked))
                 spent[name] += seconds
                 row[f"{name} seconds"] = seconds
@@ -116,13 +125,13 @@ def main() -> None:
                 f" ({row['plain seconds']:.1f} s, {row['steered seconds']:.1f} s)",
                 flush=True,
             )
-    grid(rows).save(OUTPUT / "demo.png")
+    grid(rows).save(output / "demo.png")
     right = {name: sum(row[name][1] for row in rows) for name in HALVES}
     print(
-        f'Asked: "{rows[0]["prompt"]}" and {len(PROMPTS)} more.'
+        f'Asked: "{rows[0]["prompt"]}" and {len(prompts)} more.'
         f" Right: plain {right['plain']} of {len(rows)}, steered {right['steered']} of {len(rows)}."
         f" Steered took {spent['steered'] / spent['plain']:.1f} times as long as plain"
-        f" ({time.perf_counter() - began:.0f} s in all). See output/demo.png"
+        f" ({time.perf_counter() - began:.0f} s in all). See {output / 'demo.png'}"
     )
 
 

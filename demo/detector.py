@@ -6,21 +6,20 @@ trains a small convolutional net on composed scenes, measures it on 1000 fresh o
 demo/weights/detector.safetensors.
 """
 
-import argparse
 from functools import cache
-
-import host
+from pathlib import Path
 
 import numpy as np
+import paths
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scenes import CELL_PX, GRID, KINDS, Thing, any_kinds, compose, render
 from torch import nn
-from training import DEVICE, MasterWeights, Progress, write
+from training import DEVICE, MasterWeights, Progress, arguments, write
 
-WEIGHTS = host.WEIGHTS / "detector.safetensors"
+WEIGHTS = paths.WEIGHTS / "detector.safetensors"  # below the root
 EQUAL = (0.25, 0.25, 0.25, 0.25)
 
 
@@ -44,17 +43,19 @@ class Detector(nn.Module):
 
 
 @cache
-def detector() -> Detector:
-    if not WEIGHTS.exists():
-        raise FileNotFoundError(f"The detector's weights {WEIGHTS} are missing. Run `make train`.")
+def detector(root: Path = paths.ROOT) -> Detector:
+    """The trained detector; root: the repository, or a folder that was trained into. Raises FileNotFoundError."""
+    weights = root / WEIGHTS
+    if not weights.exists():
+        raise FileNotFoundError(f"The detector's weights {weights} are missing. Run `make train`.")
     model = Detector()
-    model.load_state_dict({name: p.float() for name, p in load_file(WEIGHTS).items()})
+    model.load_state_dict({name: p.float() for name, p in load_file(weights).items()})
     return model.train(False)
 
 
-def accuracy() -> float:
-    """The shipped detector's measured share of exact fresh scenes."""
-    with safe_open(WEIGHTS, "pt") as file:
+def accuracy(root: Path = paths.ROOT) -> float:
+    """The trained detector's measured share of exact fresh scenes."""
+    with safe_open(root / WEIGHTS, "pt") as file:
         return float(file.metadata()["exact"])
 
 
@@ -115,12 +116,8 @@ def exact(found: dict[str, Thing], scene: list[Thing]) -> bool:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def main(given: list[str] | None = None) -> None:
+    args = arguments(__doc__, steps=1000, batch=32, fresh=1000).parse_args(given)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     model = Detector().to(DEVICE, torch.bfloat16)
@@ -140,7 +137,7 @@ def main() -> None:
         progress(weights.step, loss=loss.detach())
     model = model.float().cpu().train(False)
     model.load_state_dict(weights.averaged())
-    pictures, things = scenes(np.random.default_rng(args.seed + 1), 1000)
+    pictures, things = scenes(np.random.default_rng(args.seed + 1), args.fresh)
     share = sum(map(exact, find(pictures, model.half().float()), things)) / len(things)
     print(f"detector: exact on {share:.3f} of {len(things)} fresh scenes")
     metadata = {
@@ -151,7 +148,7 @@ def main() -> None:
     }
     write(
         lambda path: save_file({n: p.half() for n, p in model.state_dict().items()}, path, metadata),
-        WEIGHTS,
+        args.into / WEIGHTS,
     )
 
 

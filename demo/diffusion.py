@@ -8,36 +8,38 @@ demo/weights/emoji_unet.safetensors and emoji_clip.safetensors (float16). Needs 
 
 import argparse
 import json
+from pathlib import Path
 
-import host
+import host  # noqa: F401  makes `comfy` importable
 
 import comfy.sd
 import comfy.utils
 import numpy as np
+import paths
 import torch
 import torch.nn.functional as F
 from learn_to_steer.nodes import demo_model
 from safetensors.torch import save_file
 from scenes import GRID, KINDS, SIZE, any_kinds, caption, cells, compose, render
-from training import DEVICE, MasterWeights, Progress, write
+from training import DEVICE, MasterWeights, Progress, arguments, write
 
 NONE = len(KINDS)
 
 
-def encoded_scenes(n: int, seed: int) -> dict[str, torch.Tensor]:
-    """n scenes: latents (n, 8, 16, 16), covered cells (n, 16, 16), kinds (n, 4; NONE pads), centres (n, 4, 2) in px,
-    and some of the pictures at the latents' size (2048, 3, 16, 16) in -1..1."""
-    path = host.WORK / f"scenes-{n}-{seed}.pt"
+def encoded_scenes(into: Path, n: int, seed: int) -> dict[str, torch.Tensor]:
+    """n scenes, kept below the folder `into`: latents (n, 8, 16, 16), covered cells (n, 16, 16), kinds (n, 4; NONE
+    pads), centres (n, 4, 2) in px, and some of the pictures at the latents' size (2048, 3, 16, 16) in -1..1."""
+    path = into / paths.WORK / f"scenes-{n}-{seed}.pt"
     if path.exists():
         return torch.load(path)
     rng = np.random.default_rng(seed)
-    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(demo_model.VAE)))
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(into / paths.WEIGHTS / demo_model.VAE.name)))
     model = vae.first_stage_model.to(DEVICE, torch.bfloat16, memory_format=torch.channels_last)
     progress, per = Progress("scenes", 0, n, every=4096), 64
     latents, covered, kinds, centres, small = [], [], [], [], []
     for start in range(0, n, per):
         batch = []
-        for _ in range(per):
+        for _ in range(min(per, n - start)):
             names = any_kinds(rng)
             things = compose(rng, names)
             batch.append(render(rng, things))
@@ -49,7 +51,7 @@ def encoded_scenes(n: int, seed: int) -> dict[str, torch.Tensor]:
             latents.append(model.encode((x * 2 - 1).to(torch.bfloat16, memory_format=torch.channels_last)).cpu())
         if start < 2048:
             small.append(F.avg_pool2d(x * 2 - 1, SIZE // GRID).cpu())
-        progress(start + per)
+        progress(len(kinds))
     data = {
         "latents": torch.cat(latents).clone(),
         "covered": torch.from_numpy(np.stack(covered)).byte(),
@@ -125,26 +127,18 @@ class World(torch.nn.Module):
         return predicted.float(), velocity, self.naming(self.features.to(dtype)).float()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--scenes", type=int, default=24576)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    data = encoded_scenes(args.scenes, args.seed)
+def main(given: list[str] | None = None) -> None:
+    args = arguments(__doc__, steps=1800, batch=64, scenes=24576).parse_args(given)
+    data = encoded_scenes(args.into, args.scenes, args.seed)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
 
     world = World()
     world.to(torch.bfloat16)
     weights = MasterWeights(
-        {n: p for n, p in world.named_parameters() if p.requires_grad},
-        args.steps,
-        muon=4e-3,
-        adam=2e-3,
+        {n: p for n, p in world.named_parameters() if p.requires_grad}, args.steps, muon=4e-3, adam=2e-3
     )
-    resume = host.WORK / "diffusion.pt"
+    resume = args.into / paths.WORK / "diffusion.pt"
     if resume.exists():
         state = torch.load(resume, map_location=DEVICE, weights_only=False)
         weights.load(state["weights"])
@@ -172,16 +166,12 @@ def main() -> None:
         weights.update()
         progress(weights.step, v=v_loss.detach(), naming=n_loss.detach())
         if weights.step % 200 == 0 or weights.step == args.steps:
-            state = {
-                "weights": weights.state(),
-                "rng": rng.bit_generator.state,
-                "torch": torch.random.get_rng_state(),
-            }
+            state = {"weights": weights.state(), "rng": rng.bit_generator.state, "torch": torch.random.get_rng_state()}
             write(lambda path, state=state: torch.save(state, path), resume)
     ship(weights, rgb_factors(data["latents"], data["small"]), args)
 
 
-def ship(weights: MasterWeights, preview: dict[str, str], args) -> None:
+def ship(weights: MasterWeights, preview: dict[str, str], args: argparse.Namespace) -> None:
     """Write the averaged weights as the host's loaders want them."""
     averaged = weights.averaged()
     metadata = {
@@ -198,7 +188,7 @@ def ship(weights: MasterWeights, preview: dict[str, str], args) -> None:
         }
         if path == demo_model.CLIP:
             part["text_projection.weight"] = torch.eye(96).half()
-        write(lambda path, part=part: save_file(part, path, metadata | preview), path)
+        write(lambda path, part=part: save_file(part, path, metadata | preview), args.into / paths.WEIGHTS / path.name)
 
 
 if __name__ == "__main__":

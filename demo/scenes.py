@@ -69,10 +69,7 @@ def render(rng: np.random.Generator, things: list[Thing]) -> np.ndarray:
     picture = _background(rng)
     for thing in things:
         side = round(thing.size)
-        sprite = np.asarray(
-            _sprites()[thing.kind].resize((side, side), Image.BILINEAR, reducing_gap=2.0),
-            np.float32,
-        )
+        sprite = np.asarray(_sprites()[thing.kind].resize((side, side), Image.BILINEAR, reducing_gap=2.0), np.float32)
         left, top = round(thing.x - side / 2), round(thing.y - side / 2)
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, SIZE), min(top + side, SIZE)
         part = sprite[y0 - top : y1 - top, x0 - left : x1 - left]

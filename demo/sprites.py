@@ -6,12 +6,12 @@ writes demo/sprites.png (SIL Open Font License 1.1, see demo/weights/README.md).
 fonts-noto-color-emoji; it is needed only to make the sheet again, which is committed.
 """
 
-import sys
 from pathlib import Path
 
+import paths
 from PIL import Image, ImageDraw, ImageFont
 
-SHEET = Path(__file__).with_name("sprites.png")
+SHEET = paths.ROOT / "demo" / "sprites.png"
 CELL = 80  # px, one square a kind
 CODEPOINTS = {
     "dog": 0x1F415, "cat": 0x1F408, "teddy bear": 0x1F9F8, "giraffe": 0x1F992, "airplane": 0x2708,
@@ -22,8 +22,11 @@ CODEPOINTS = {
 }  # fmt: skip
 
 
-def main(font_path: str) -> None:
-    font = ImageFont.truetype(font_path, 109)  # the one size the bitmap font has
+def main(given: list[str] | None = None) -> None:
+    parser = paths.arguments(__doc__)
+    parser.add_argument("font", type=Path)
+    args = parser.parse_args(given)
+    font = ImageFont.truetype(args.font, 109)  # the one size the bitmap font has
     sheet = Image.new("RGBA", (CELL * len(CODEPOINTS), CELL))
     for column, code in enumerate(CODEPOINTS.values()):
         glyph = Image.new("RGBA", (136, 128))
@@ -32,8 +35,10 @@ def main(font_path: str) -> None:
         scale = CELL / max(glyph.size)
         glyph = glyph.resize([max(1, round(side * scale)) for side in glyph.size], Image.LANCZOS)
         sheet.paste(glyph, (column * CELL + (CELL - glyph.width) // 2, (CELL - glyph.height) // 2))
-    sheet.save(SHEET, optimize=True)
+    path = args.into / SHEET.relative_to(paths.ROOT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

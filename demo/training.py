@@ -1,13 +1,32 @@
-"""What all trainings of the demo share: the optimizer, resuming, and a progress line."""
+"""What all trainings of the demo share: their sizes, the optimizer, resuming, and a progress line."""
 
+import argparse
 import math
 import os
 import time
 from pathlib import Path
 
+import paths
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SIZES = {
+    "steps": "training steps",
+    "batch": "scenes in a training step, or looks",
+    "scenes": "scenes that are composed once and learnt from",
+    "draws": "looks at each scene under each kind of prompt",
+    "fresh": "new scenes that the result is measured on",
+}
+
+
+def arguments(about: str | None, **usual: int) -> argparse.ArgumentParser:
+    """A training's parser. usual: its sizes. It takes the others' too, so that `make train` can hand all of them on."""
+    parser = paths.arguments(about)
+    for name, meaning in SIZES.items():
+        meaning += f" (usual: {usual[name]})" if name in usual else ", in other trainings"
+        parser.add_argument(f"--{name}", type=int, default=usual.get(name), help=meaning)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 class MasterWeights:
@@ -17,14 +36,7 @@ class MasterWeights:
     `average` is a moving average of the float32 copy, the weights to ship. Learning rates decay as a half cosine.
     """
 
-    def __init__(
-        self,
-        named: dict[str, torch.nn.Parameter],
-        steps: int,
-        muon: float,
-        adam: float,
-        warmup: int = 100,
-    ):
+    def __init__(self, named: dict[str, torch.nn.Parameter], steps: int, muon: float, adam: float, warmup: int = 100):
         self.named, self.steps, self.warmup, self.step = named, steps, warmup, 0
         # Muon takes matrices: a convolution is one, (out, in * kh * kw). Tables of embeddings are lookups, not maps.
         self.flat = {name for name, p in named.items() if p.ndim >= 2 and "embedding" not in name}
@@ -111,8 +123,5 @@ class Progress:
         seconds = time.time() - self.began
         left = seconds / max(step - self.start, 1) * (self.steps - step)
         numbers = "  ".join(f"{key} {total / self.count:.4f}" for key, total in self.sums.items())
-        print(
-            f"{self.name} {step}/{self.steps}  {numbers}  {seconds / 60:.1f} min, {left / 60:.1f} left",
-            flush=True,
-        )
+        print(f"{self.name} {step}/{self.steps}  {numbers}  {seconds / 60:.1f} min, {left / 60:.1f} left", flush=True)
         self.sums, self.count = {}, 0

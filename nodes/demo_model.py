@@ -56,21 +56,22 @@ def unet(device="cpu") -> comfy.model_base.BaseModel:
     return config.get_model({}, "", device=device)
 
 
-def clip(state_dict: dict | list = ()) -> comfy.sd.CLIP:
+def clip(state: dict | None = None) -> comfy.sd.CLIP:
     """The text encoder, with weights when they are given."""
     target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel)
     target.params = {}
-    return comfy.sd.CLIP(
-        target,
-        state_dict=list(state_dict) or [],
-        model_options={"clip_l_model_config": CLIP_CONFIG},
-    )
+    states = [] if state is None else [state]
+    return comfy.sd.CLIP(target, state_dict=states, model_options={"clip_l_model_config": CLIP_CONFIG})
 
 
-def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
-    """MODEL, CLIP and VAE of the demo world. Raises ValueError when a weights file is missing or damaged."""
+def load(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+    """MODEL, CLIP and VAE of the demo world. folder: that holds the weights, when these are not the pack's own.
+
+    Raises ValueError when a weights file is missing or damaged.
+    """
     states = {}
-    for path in (UNET, CLIP, VAE):
+    unet_path, clip_path, vae_path = (folder / path.name if folder else path for path in (UNET, CLIP, VAE))
+    for path in (unet_path, clip_path, vae_path):
         try:
             states[path] = {
                 name: t.float() for name, t in comfy.utils.load_torch_file(str(path), safe_load=True).items()
@@ -80,11 +81,11 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
                 f"The demo model's file {path} is missing or damaged ({error}). Install the pack again, or "
                 f"run `make train`."
             ) from error
-    with safe_open(UNET, "pt") as file:
+    with safe_open(unet_path, "pt") as file:
         metadata = file.metadata() or {}
 
     model = unet()
-    model.diffusion_model.load_state_dict(states[UNET])
+    model.diffusion_model.load_state_dict(states[unet_path])
     model.diffusion_model.train(False)
     model.latent_format.latent_rgb_factors = json.loads(metadata.get("latent_rgb_factors", "null"))
     model.latent_format.latent_rgb_factors_bias = json.loads(metadata.get("latent_rgb_bias", "null"))
@@ -93,11 +94,11 @@ def load() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VA
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
-    text = clip([states[CLIP]])
+    text = clip(states[clip_path])
     # The host only warns when a text encoder's weights are missing, and goes on with whatever lay in memory.
-    if text.cond_stage_model.clip_l.transformer.state_dict().keys() != states[CLIP].keys():
-        raise ValueError(f"{CLIP} holds another text encoder's weights. Install the pack again.")
-    return patcher, text, comfy.sd.VAE(sd=states[VAE])
+    if text.cond_stage_model.clip_l.transformer.state_dict().keys() != states[clip_path].keys():
+        raise ValueError(f"{clip_path} holds another text encoder's weights. Install the pack again.")
+    return patcher, text, comfy.sd.VAE(sd=states[vae_path])
 
 
 class LoadDemoModel(io.ComfyNode):

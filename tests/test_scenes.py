@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 import pytest
+from learn_to_steer.steering.judge import judge
 from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.relations import clear
 from scenes import (
     GENEVAL,
     KINDS,
@@ -14,10 +16,8 @@ from scenes import (
     any_kinds,
     caption,
     cells,
-    clear_relation,
     compose,
     held_out,
-    holds,
     relation_prompt,
     render,
 )
@@ -48,24 +48,16 @@ def test_a_thing_is_painted_where_its_cells_say():
     assert render(rng, []).shape == (SIZE, SIZE, 3)
 
 
-def test_what_holds_is_geneval_s_rule():
-    middle = Thing("dog", 64, 64, 40)
-    assert holds("left of", Thing("cat", 24, 64, 40), middle)
-    assert not holds("right of", Thing("cat", 24, 64, 40), middle)
-    assert holds("above", Thing("cat", 64, 20, 40), middle)
-    # a diagonal can satisfy two; too close satisfies none
-    diagonal = Thing("cat", 14, 14, 40)
-    assert holds("left of", diagonal, middle) and holds("above", diagonal, middle)
-    assert not any(holds(relation, Thing("cat", 60, 60, 40), middle) for relation in RELATIONS)
-
-
 def test_a_clear_relation_holds_and_diagonals_have_none():
+    """What a training picture is labelled with is what the bench and the demo find granted in it."""
     rng = np.random.default_rng(3)
     for _ in range(200):
         a, b = compose(rng, ["dog", "cat"])
-        relation = clear_relation(a, b)
-        assert relation is None or holds(relation, a, b)
-    assert clear_relation(Thing("dog", 20, 20, 40), Thing("cat", 60, 60, 40)) is None
+        relation = clear((a.x - b.x, a.y - b.y))
+        if relation is not None:
+            (said,) = judge([a.found(), b.found()], parse(f"a dog {relation} a cat").wishes)
+            assert said.granted
+    assert clear((20 - 60, 20 - 60)) is None
 
 
 def test_captions_tell_nothing_about_where():
@@ -74,12 +66,13 @@ def test_captions_tell_nothing_about_where():
     agreed = told = 0
     for _ in range(6000):
         things = compose(rng, list(rng.choice(KINDS, 2, replace=False)))
-        relations = parse(caption(rng, [thing.kind for thing in things])).wishes
+        wishes = parse(caption(rng, [thing.kind for thing in things])).wishes
         by_kind = {thing.kind: thing for thing in things}
-        for relation in (r for r in relations if r.label in RELATIONS):  # captions say "next to" too
-            true = clear_relation(by_kind[relation.subject.text], by_kind[relation.object.text])
+        for wish in (w for w in wishes if w.relation in RELATIONS):  # captions say "next to" too
+            subject, object = by_kind[wish.subject.text], by_kind[wish.object.text]
+            true = clear((subject.x - object.x, subject.y - object.y))
             told += true is not None
-            agreed += relation.label == true
+            agreed += wish.relation == true
     assert told > 1000
     assert 0.21 < agreed / told < 0.29  # three standard errors around a quarter
 
@@ -99,7 +92,7 @@ def test_relation_prompts_are_read_back():
         wanted = list(map(str, rng.choice(RELATIONS, 3)))
         read = parse(relation_prompt(rng, kinds, wanted)).wishes
         expected = list(zip(kinds, wanted, kinds[1:], strict=False))
-        assert [(r.subject.text, r.label, r.object.text) for r in read] == expected
+        assert [(wish.subject.text, wish.relation, wish.object.text) for wish in read] == expected
 
 
 def test_held_out_pairs_are_a_quarter_and_hold_geneval():

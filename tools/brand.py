@@ -7,12 +7,11 @@ of a workflow's thumbnail. pyproject.toml names both; they are no part of what i
 """
 
 import math
-from pathlib import Path
 
+from paths import ROOT, arguments
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = Path(__file__).resolve().parent
-THUMBNAIL = FOLDER.parent / "workflows" / "Steered against plain (emoji demo).jpg"
+THUMBNAIL = ROOT / "workflows" / "Steered against plain (emoji demo).jpg"
 ICON = 400  # px, the most that the registry takes
 BANNER = (1260, 540)  # px, 21:9
 FINER = 4  # drawn so much larger first, for smooth edges
@@ -50,8 +49,7 @@ def arrow(draw: ImageDraw.ImageDraw, points: list, width: float, head: float) ->
     (x0, y0), (x1, y1) = points[-2:]
     angle = math.atan2(y1 - y0, x1 - x0)
     draw.polygon(
-        [(x1 + head * math.cos(angle + turn), y1 + head * math.sin(angle + turn)) for turn in (0, 2.2, -2.2)],
-        "white",
+        [(x1 + head * math.cos(angle + turn), y1 + head * math.sin(angle + turn)) for turn in (0, 2.2, -2.2)], "white"
     )
 
 
@@ -69,7 +67,7 @@ def icon() -> Image.Image:
             colour = colours.get((column, row), DARK)
             draw.rounded_rectangle((x, y, x + cell, y + cell), cell * 0.24, colour)
     bend = [math.radians(degrees / 4) for degrees in range(4 * 62)]
-    points = [(side * (0.40 + 0.37 * math.cos(a)), side * (0.78 - 0.37 * math.sin(a))) for a in bend]  # fmt: skip
+    points = [(side * (0.40 + 0.37 * math.cos(a)), side * (0.78 - 0.37 * math.sin(a))) for a in bend]
     arrow(draw, points, side * 0.07, side * 0.12)
     return rounded(sheet.resize((ICON, ICON), Image.Resampling.LANCZOS), ICON * 0.18)
 
@@ -122,9 +120,11 @@ def banner() -> Image.Image:
     return sheet
 
 
-def main() -> None:
-    icon().save(FOLDER / "icon.png", optimize=True)
-    banner().save(FOLDER / "banner.png", optimize=True)
+def main(given: list[str] | None = None) -> None:
+    folder = arguments(__doc__).parse_args(given).into / "tools"
+    folder.mkdir(parents=True, exist_ok=True)
+    icon().save(folder / "icon.png", optimize=True)
+    banner().save(folder / "banner.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,16 @@
 """Put a real ComfyUI and this pack into the running process, as ComfyUI itself would.
 
-`import host` first in every script here; afterwards `comfy` and `learn_to_steer` (this pack) can be imported.
+A script says `import host` first; afterwards `comfy` and `learn_to_steer` (this pack) can be imported.
 The pack's folder is never on sys.path: its nodes/ would hide the host's own nodes.py.
 """
 
 import importlib.util
 import logging
-import os
 import sys
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TREE = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
-WEIGHTS = ROOT / "demo" / "weights"
-CLASSIFIERS = ROOT / "classifier_weights"
-WORK = ROOT / ".work"  # caches and unfinished training; safe to delete
+from paths import ROOT, TREE
 
 
 def start() -> None:

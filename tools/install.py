@@ -31,9 +31,7 @@ CARRIERS = {
 DEFAULT = "0.30.0"
 # The newest torch for which torchvision and torchaudio exist on the package index and import without a GPU.
 PINS = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
-TOOLS = [
-    "pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5", "playwright==1.65.2", "comfy-cli==1.23.0",
-]  # fmt: skip
+TOOLS = ["pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5", "playwright==1.65.2", "comfy-cli==1.23.0"]
 # The browser of tests/browser, the first that is there; any of them will do, so none is downloaded by Playwright.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

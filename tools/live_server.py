@@ -18,11 +18,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from paths import ROOT, TREE, WORK
 from PIL import Image
 
-# As in host.py, whose import would load torch and ComfyUI into this process.
-ROOT = Path(__file__).resolve().parent.parent
-TREE = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI")
 PACK = "learn-to-steer"
 PATIENCE = 120  # s, for the server to come up
 
@@ -88,7 +86,7 @@ class Server:
 
 
 @contextmanager
-def serving(base: Path = ROOT / ".work" / "comfyui", *options: str, unpacked: str | None = None) -> Iterator[Server]:
+def serving(base: Path = ROOT / WORK / "comfyui", *options: str, unpacked: str | None = None) -> Iterator[Server]:
     """Start ComfyUI with this pack in base/custom_nodes; everything that it writes lies in base.
 
     options: of the host's command line. unpacked: the name of a folder there that is run instead of this one.
@@ -116,8 +114,8 @@ def serving(base: Path = ROOT / ".work" / "comfyui", *options: str, unpacked: st
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
-        )  # fmt: skip
+            command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
+        )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
         _wait(server, unpacked or PACK)

@@ -14,8 +14,7 @@ import tempfile
 from pathlib import Path
 from zipfile import ZipFile
 
-ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "output" / "learn-to-steer.zip"
+from paths import OUTPUT, ROOT, arguments
 
 
 def copied(folder: Path) -> Path:
@@ -63,23 +62,21 @@ def zipped(folder: Path) -> Path:
     return folder / "node.zip"
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
+    made = arguments(__doc__).parse_args(given).into / OUTPUT / "learn-to-steer.zip"
     with tempfile.TemporaryDirectory() as folder:
         tree = copied(Path(folder))
         print("$ comfy node validate")
         said = comfy(tree, "validate")
         print(said)
-        OUTPUT.parent.mkdir(exist_ok=True)
-        shutil.copy(zipped(tree), OUTPUT)
-    with ZipFile(OUTPUT) as packed:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(zipped(tree), made)
+    with ZipFile(made) as packed:
         entries = packed.infolist()
     print("$ comfy node pack\n     bytes  in the zip  file")
     for entry in entries:
         print(f"{entry.file_size:10,}  {entry.compress_size:10,}  {entry.filename}")
-    print(
-        f"{sum(entry.file_size for entry in entries):10,}  {OUTPUT.stat().st_size:10,}  "
-        f"{len(entries)} files in {OUTPUT.relative_to(ROOT)}"
-    )
+    print(f"{sum(entry.file_size for entry in entries):10,}  {made.stat().st_size:10,}  {len(entries)} files in {made}")
     if not passed(said):
         sys.exit("The registry's checks are not passed; see above.")
 

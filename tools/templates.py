@@ -82,7 +82,7 @@ def saved(name: str, latent: Link, title: str | None, vae: Link) -> Column:
         f"{name} save": node(
             "SaveImage", title, images=(f"{name} picture", 0), filename_prefix=f"learn-to-steer/{name}"
         ),
-    }  # fmt: skip
+    }
 
 
 def read(model: Link, file: str) -> Column:
@@ -103,10 +103,7 @@ DEMO, DEMO_CLIP, DEMO_VAE = (("demo", output) for output in range(3))
 
 
 def encoded(text: str) -> Column:
-    return {
-        "demo": node("L2S_LoadDemoModel"),
-        "words": node("L2S_RelationParse", clip=DEMO_CLIP, text=text),
-    }
+    return {"demo": node("L2S_LoadDemoModel"), "words": node("L2S_RelationParse", clip=DEMO_CLIP, text=text)}
 
 
 NOTHING: Column = {"nothing": node("CLIPTextEncode", "Negative prompt", clip=DEMO_CLIP, text="")}
@@ -197,9 +194,7 @@ def any_sampler() -> Workflow:
             [prompt("a pizza right of a banana", None)],
             [Group("2 One sampler for both", VIOLET, [sampling])],
             [
-                Group(
-                    "3 Plain", GREY, [custom("plain", DEMO), saved("plain", ("plain", 0), "Plain", DEMO_VAE)]
-                ),
+                Group("3 Plain", GREY, [custom("plain", DEMO), saved("plain", ("plain", 0), "Plain", DEMO_VAE)]),
                 Group(
                     "4 Steered",
                     GREEN,
@@ -214,7 +209,7 @@ def any_sampler() -> Workflow:
             ],
         ],
         ("plain", "steered"),
-    )  # fmt: skip
+    )
 
 
 def look() -> Workflow:
@@ -232,10 +227,7 @@ def look() -> Workflow:
         "**Change** the prompt, or *noise* in Preview Attention Maps: the more noise, the more of it is guesswork.",
         [
             [prompt("a dog left of a cat", SEEDS[LOOK])],
-            [
-                plain(),
-                Group("3 Attention", VIOLET, [{"capture": capture, "maps": maps}, {"save": save}]),
-            ],
+            [plain(), Group("3 Attention", VIOLET, [{"capture": capture, "maps": maps}, {"save": save}])],
         ],
         ("picture", "dog", "cat"),
     )
@@ -284,14 +276,7 @@ def load(kind: str, files: dict[str, Model], **values) -> Node:
 
 
 def in_family(
-    family: str,
-    file: str,
-    load: Column,
-    prompt: Column,
-    sampling: list[Column],
-    model: str,
-    clip: Link,
-    vae: Link,
+    family: str, file: str, load: Column, prompt: Column, sampling: list[Column], model: str, clip: Link, vae: Link
 ) -> Workflow:
     """load, prompt, sampling: nodes between which Relation Parse ("words"), Steer Model ("steer") and the rest come.
 
@@ -362,10 +347,7 @@ def flux(family: str, file: str, name: str, steps: int, guidance: float | None) 
             "clip": load("DualCLIPLoader", {"clip_name1": CLIP_L, "clip_name2": T5}, type="flux"),
             "vae": load("VAELoader", {"vae_name": FLUX_VAE}),
         },
-        {
-            **({} if guidance is None else guided),
-            "empty": node("EmptySD3LatentImage", width=1024, height=1024),
-        },
+        {**({} if guidance is None else guided), "empty": node("EmptySD3LatentImage", width=1024, height=1024)},
         [
             {
                 "noise": node("RandomNoise", noise_seed=1),
@@ -375,15 +357,19 @@ def flux(family: str, file: str, name: str, steps: int, guidance: float | None) 
             {
                 "guider": node("BasicGuider", model=("steer", 0), conditioning=(positive, 0)),
                 "latent": node(
-                    "SamplerCustomAdvanced", noise=("noise", 0), guider=("guider", 0), sampler=("sampler", 0),
-                    sigmas=("sigmas", 0), latent_image=("empty", 0),
+                    "SamplerCustomAdvanced",
+                    noise=("noise", 0),
+                    guider=("guider", 0),
+                    sampler=("sampler", 0),
+                    sigmas=("sigmas", 0),
+                    latent_image=("empty", 0),
                 ),
             },
         ],
         "model",
         ("clip", 0),
         ("vae", 0),
-    )  # fmt: skip
+    )
 
 
 def with_shift(
@@ -400,10 +386,7 @@ def with_shift(
             "clip": load("CLIPLoader", {"clip_name": clip}, type=kind),
             "vae": load("VAELoader", {"vae_name": vae}),
         },
-        {
-            "nothing": negative,
-            "empty": node("EmptySD3LatentImage", width=side, height=side),
-        },
+        {"nothing": negative, "empty": node("EmptySD3LatentImage", width=side, height=side)},
         [sampled(("nothing", 0), **sampling)],
         "shift",
         ("clip", 0),

@@ -11,22 +11,11 @@ import re
 import uuid
 
 import numpy as np
-from live_server import (
-    CONTROL,
-    PRIMITIVE,
-    ROOT,
-    Server,
-    choices,
-    inputs,
-    is_widget,
-    serving,
-    to_api,
-    widgets,
-)
+from live_server import CONTROL, PRIMITIVE, Server, choices, inputs, is_widget, serving, to_api, widgets
+from paths import arguments
 from PIL import Image, ImageDraw, ImageFont
 from templates import ABOVE, GREEN, Node, Workflow, workflows
 
-FOLDER = ROOT / "workflows"
 VERSIONS = {"learn-to-steer": "0.1.0", "comfy-core": "0.30.0"}
 WIDTH, GAP, TITLE = 320, 40, 30  # px in the editor
 PICTURE, TEXT, LIVE = 330, 150, 330  # px, heights of pictures, of a text, and of the view of a run
@@ -35,8 +24,9 @@ THUMBNAIL = 512  # px
 # The editor's own node takes on the widget that it is linked to. object_info would say of it, linked to a seed:
 SEED = {
     "input": {"required": {"seed": ["INT", {"default": 0, "control_after_generate": True}]}},
-    "output": ["INT"], "output_name": ["INT"],
-}  # fmt: skip
+    "output": ["INT"],
+    "output_name": ["INT"],
+}
 
 # --- The editor's format --------------------------------------------------------------------------------------------
 
@@ -200,13 +190,7 @@ def thumbnail(images: list[np.ndarray], captions: tuple[str, ...]) -> Image.Imag
         smooth = side % picture.width != 0
         method = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
         sheet.paste(picture.resize((side, side), method), (at * side, 0))
-        draw.text(
-            ((at + 0.5) * side, side + line / 2),
-            caption,
-            "white",
-            ImageFont.load_default(18),
-            anchor="mm",
-        )
+        draw.text(((at + 0.5) * side, side + line / 2), caption, "white", ImageFont.load_default(18), anchor="mm")
     return sheet
 
 
@@ -228,14 +212,15 @@ def card(family: str, picture: np.ndarray) -> Image.Image:
     return sheet
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
+def main(given: list[str] | None = None) -> None:
+    folder = arguments(__doc__).parse_args(given).into / "workflows"
+    folder.mkdir(parents=True, exist_ok=True)
     made = {}
     with serving() as server:
         object_info = server.object_info()
         for workflow in workflows():
             saved_as = build(workflow, object_info)
-            path = FOLDER / f"{workflow.name}.json"
+            path = folder / f"{workflow.name}.json"
             path.write_text(json.dumps(saved_as, indent=1) + "\n")
             if workflow.family:
                 sheet = card(workflow.family, made[ABOVE][0])

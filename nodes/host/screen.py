@@ -39,18 +39,18 @@ class Live:
         if not self._watched():
             return callback
         self.picture, self.drawn = None, 0.0
-        self.send(report)
+        self.tell(report)
 
         def watch(step, x0, x, total_steps):
             if step + 1 == total_steps or time.monotonic() - self.drawn > PAUSE:
                 self._draw(report, x0, model.model.latent_format)
-                self.send(report)
+                self.tell(report)
             if callback is not None:
                 callback(step, x0, x, total_steps)
 
         return watch
 
-    def send(self, report: Report) -> None:
+    def tell(self, report: Report) -> None:
         """Tell the browser how things stand."""
         if self._watched():
             from server import PromptServer

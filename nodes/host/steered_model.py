@@ -92,7 +92,7 @@ class SteeredModel:
         if refined is None:
             return self._with_less_memory(x, sigma, kwargs)
         self.report.seen.append(SteeredStep(self.step, moment.level, *refined[1:], maps))
-        self.live.send(self.report)
+        self.live.tell(self.report)
         if not refined.spent.any():
             self.skip = self.pause = 2 * self.pause + 1
             return x

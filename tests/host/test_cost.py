@@ -15,7 +15,7 @@ def passes(request):
 
 def test_all_ways_lead_to_the_same_gradient(passes):
     before = dict(passes.unet.named_parameters())
-    ours = passes.guided(False, loss=passes.loss_of_all)
+    ours = passes.guided(False, aim=passes.aim_at_all)
     assert ours.isfinite().all() and ours.abs().max() > 0
     for weights_too in (False, True):
         theirs = passes.straightforward(weights_too)

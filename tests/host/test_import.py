@@ -52,7 +52,7 @@ BAD = {  # packs that do what none should, and what is noticed
     "import comfy.samplers as s; s.CFGGuider.sample = print": "comfy.samplers.CFGGuider.sample",
     "import comfy.model_management as m; m.in_training = True": "comfy.model_management.in_training",
     "import comfy.ldm.modules.attention as a; a.exists = print": "comfy.ldm.modules.attention.exists",
-}  # fmt: skip
+}
 
 
 # --- In the host ------------------------------------------------------------------------------------------------------
@@ -133,10 +133,7 @@ def watched(file: Path) -> dict:
     heard, after = list(noticed), state()
     changed = [name for name, value in before.items() if name not in after or after[name] != value]
     loaded = {name.partition(".")[0] for name in set(sys.modules) - modules}
-    return {
-        "changes": heard + changed,
-        "loaded": sorted(loaded - {"pack", *sys.stdlib_module_names}),
-    }
+    return {"changes": heard + changed, "loaded": sorted(loaded - {"pack", *sys.stdlib_module_names})}
 
 
 def forked(function, file: Path) -> dict:
@@ -157,7 +154,7 @@ def forked(function, file: Path) -> dict:
 
 
 def main(folder: Path) -> None:
-    sys.path.insert(0, str(ROOT / "demo"))
+    sys.path.insert(0, str(ROOT / "tools"))
     for name in ("host", "utils.extra_config", "execution", "server"):  # as the host's main.py does
         importlib.import_module(name)
 

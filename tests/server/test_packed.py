@@ -34,7 +34,7 @@ def server(base):
 def ours(server) -> dict[str, dict]:
     """The nodes that the server took from the zip, as it describes them."""
     where = f"custom_nodes.{NAME}"
-    return {name: info for name, info in server.object_info().items() if info["python_module"] == where}  # fmt: skip
+    return {name: info for name, info in server.object_info().items() if info["python_module"] == where}
 
 
 def test_its_nodes_are_there(ours):

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.judge import judge
+from learn_to_steer.steering.prompts import parse
 from live_server import (
     NOT_RUN,
     PACK,
@@ -28,7 +30,6 @@ from live_server import (
     to_api,
     widgets,
 )
-from scenes import holds
 
 from workflows import pictures
 
@@ -145,8 +146,9 @@ def test_workflow_makes_pictures(server, object_info, workflow):
 def test_steered_picture_has_the_giraffe_above_the_airplane(server, demo):
     shown = torch.from_numpy(picture(server, demo, STEERED).copy())[None] / 255
     (things,) = detector.find(shown)
-    assert {"giraffe", "airplane"} <= things.keys()
-    assert holds("above", things["giraffe"], things["airplane"])
+    wishes = parse(demo[node_id(demo, "L2S_RelationParse")]["inputs"]["text"]).wishes
+    (verdict,) = judge([thing.found() for thing in things.values()], wishes)
+    assert verdict.reason == "giraffe above airplane" and verdict.granted
 
 
 def texts_on_nodes(server, graph: dict, target: str) -> dict[str, str]:

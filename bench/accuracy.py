@@ -1,6 +1,6 @@
 """Plain against steered, with figures.
 
-    python bench/bench.py --prompts 200 60 30 --seed 1
+    python bench/accuracy.py --prompts 200 60 30 --seed 1
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, and steered by the
@@ -11,37 +11,34 @@ bench/results.md. Resumes where it was stopped. --tuning draws from pairs that t
 import argparse
 import json
 import math
+import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 
-import host
+import host  # noqa: F401  makes `comfy` importable
 
 import comfy.sample
 import numpy as np
 import torch
-from detector import accuracy, find
+from detector import accuracy, detector, find
 from learn_to_steer.nodes import demo_model
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import find_words
-from learn_to_steer.steering.guidance import Steering
-from learn_to_steer.steering.judge import Verdict
-from learn_to_steer.steering.judge import judge as verdicts
+from learn_to_steer.steering.guidance import SHARING, Steering
+from learn_to_steer.steering.judge import judge
 from learn_to_steer.steering.losses import Aim
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
+from paths import BENCH, CLASSIFIERS, WEIGHTS, WORK, arguments
 from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
-METHODS = {
-    "plain": None,
-    "steered": "emoji_world",
-    "steered, true prompts only": "emoji_world_true_prompts",
-}
-STEPS, CFG, SAMPLER, SCHEDULER = 25, 5.0, "euler", "normal"
-RESULTS = host.ROOT / "bench"
+METHODS = {"plain": None, "steered": "emoji_world", "steered, true prompts only": "emoji_world_true_prompts"}
+CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
 
 
 def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[str], list[str]]]:
@@ -60,13 +57,17 @@ def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[
 
 
 class Bench:
-    """The demo model and both classifiers; makes and judges pictures."""
+    """The demo model, both classifiers and the detector; makes and judges pictures.
 
-    def __init__(self, steering: Steering):
-        self.model, self.clip, self.vae = demo_model.load()
+    root: the repository, or a folder that they were trained into; steps: sampling steps.
+    """
+
+    def __init__(self, root: Path, steering: Steering, steps: int):
+        self.model, self.clip, self.vae = demo_model.load(root / WEIGHTS)
+        self.detector = detector(root)
         self.negative = self.encode("")
-        self.steering = steering
-        self.classifiers = {name: load(host.CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
+        self.steering, self.steps = steering, steps
+        self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
 
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
@@ -82,18 +83,18 @@ class Bench:
             model = steer(self.model, aim, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
+        settings = (self.steps, CFG, SAMPLER, SCHEDULER)
         samples = comfy.sample.sample(
-            model, noise, STEPS, CFG, SAMPLER, SCHEDULER, positive, self.negative, latent, seed=seed, disable_pbar=True
-        )  # fmt: skip
+            model, noise, *settings, positive, self.negative, latent, seed=seed, disable_pbar=True
+        )
         seconds = time.perf_counter() - began
         return self.vae.decode(samples), seconds, report
 
-
-def judge(picture: torch.Tensor, text: str) -> tuple[bool, bool]:
-    """Are all objects there, and is every wish granted (never when one is missing)?"""
-    (things,) = find(picture)
-    said: list[Verdict] = verdicts([thing.found() for thing in things.values()], parse(text).wishes)
-    return all(verdict.there for verdict in said), all(verdict.granted for verdict in said)
+    def judged(self, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
+        """Are all objects there, and is every wish granted (never when one is missing)?"""
+        (things,) = find(picture, self.detector)
+        said = judge([thing.found() for thing in things.values()], parse(text).wishes)
+        return all(verdict.there for verdict in said), all(bool(verdict.granted) for verdict in said)
 
 
 def interval(hits: int, n: int) -> list[float]:
@@ -142,26 +143,37 @@ def markdown(table: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 60, 30])
+def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
+    """The arguments, and the settings of steering among them. Says what is wrong with a value and exits."""
+    parser = arguments(__doc__)
+    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 60, 30], help="of one, two, three relations")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tuning", action="store_true")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--steps", type=int, default=25, help="sampling steps")
+    parser.add_argument("--tuning", action="store_true", help="pairs that the classifier knows; nothing is written")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     for name, value in asdict(Steering()).items():
         if isinstance(value, bool):
             parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=value)
         else:
-            parser.add_argument(f"--{name}", type=type(value), default=value)
-    args = parser.parse_args()
-    steering = Steering(**{name: getattr(args, name) for name in asdict(Steering())})
-    command = f"python bench/bench.py --prompts {' '.join(map(str, args.prompts))} --seed {args.seed}"
+            choices = SHARING if name == "sharing" else None
+            parser.add_argument(f"--{name}", type=type(value), choices=choices, default=value)
+    args = parser.parse_args(given)
+    try:
+        return args, Steering(**{name: getattr(args, name) for name in asdict(Steering())})
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def main(given: list[str] | None = None) -> None:
+    given = sys.argv[1:] if given is None else given
+    args, steering = read(given)
+    command = " ".join(["python bench/accuracy.py", *given])
     settings = {
-        "seed": args.seed, "steps": STEPS, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
-        "steering": asdict(steering), "detector_exact": accuracy(), "tuning": args.tuning,
+        "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
+        "steering": asdict(steering), "detector_exact": accuracy(args.into), "tuning": args.tuning,
     }  # fmt: skip
-    bench = Bench(steering)
-    log = host.WORK / f"bench-{args.seed}.json"
+    bench = Bench(args.into, steering, args.steps)
+    log = args.into / WORK / f"bench-{args.seed}.json"
     done: dict[str, dict] = {}
     if log.exists() and not args.tuning:
         kept = json.loads(log.read_text())
@@ -170,7 +182,7 @@ def main() -> None:
         for method in args.methods:  # warm up: the first run of everything is slow
             bench.picture("a dog left of a cat", 0, METHODS[method])
         for task, n in zip(TASKS, args.prompts, strict=False):
-            for index, (text, kinds, relations) in enumerate(prompts(task, n, args.seed, args.tuning)):
+            for index, (text, _, _) in enumerate(prompts(task, n, args.seed, args.tuning)):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
                 turn = index % len(args.methods)
                 for method in args.methods[turn:] + args.methods[:turn]:
@@ -178,16 +190,13 @@ def main() -> None:
                     if key in done:
                         continue
                     picture, seconds, report = bench.picture(text, args.seed * 100000 + index, METHODS[method])
-                    there, right = judge(picture, text)
+                    there, right = bench.judged(picture, text)
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
                         "seconds": seconds, "gradient_steps": report.gradient_steps,
                     }  # fmt: skip
                 if (index + 1) % 10 == 0 and not args.tuning:
-                    write(
-                        lambda path: path.write_text(json.dumps({"settings": settings, "done": done})),
-                        log,
-                    )
+                    write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
                 if (index + 1) % 25 == 0 or index + 1 == n:
                     print(f"{task} {index + 1}/{n}", flush=True)
     table = rows(done)
@@ -196,14 +205,8 @@ def main() -> None:
         # Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained.
         leak = {name: c.config.notes["accuracy"] for name, c in bench.classifiers.items()}
         results = {"command": command, "settings": settings, "rows": table, "leak": leak}
-        write(
-            lambda path: path.write_text(json.dumps(results, indent=1) + "\n"),
-            RESULTS / "results.json",
-        )
-        write(
-            lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"),
-            RESULTS / "results.md",
-        )
+        write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / "results.json")
+        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / "results.md")
 
 
 if __name__ == "__main__":
