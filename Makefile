@@ -16,6 +16,7 @@ test pictures: WITH := --browser
 test: setup  ## all tests
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
+	@$(VENV) tools/check_types.py
 	@$(VENV) -m pytest
 
 test-hosts: OLDER := 0.24.0 0.16.3

@@ -288,7 +288,7 @@ class SteeringReport(io.ComfyNode):
             last = run.seen[-1].maps
             overlays = [overlay(p, maps, run.names) for p, maps in zip(pictures, last, strict=True)]
             charts = [chart(run, number) for number in range(len(pictures))]
-        overlays, charts = as_images(overlays), as_images(charts)
-        shown = [ui.PreviewImage(part, cls=cls).as_dict()["images"] for part in (overlays, charts)]
+        sheets = as_images(overlays), as_images(charts)
+        shown = [ui.PreviewImage(sheet, cls=cls).as_dict()["images"] for sheet in sheets]
         text = run.text() or "Not steered."
-        return io.NodeOutput(overlays, charts, text, ui={"images": [*shown[0], *shown[1]]})
+        return io.NodeOutput(*sheets, text, ui={"images": [*shown[0], *shown[1]]})

@@ -83,7 +83,9 @@ def refine(
     """
     step = 0.1 * steering.strength * size
     spent = torch.zeros(len(x), dtype=torch.long)
-    best_x, before, best = x, None, None
+    best_x = x
+    before: Score
+    best: Score
     for number in range(steering.refinements + 1):
         last = number == steering.refinements
         with torch.set_grad_enabled(not last):
@@ -92,7 +94,7 @@ def refine(
         now = Score(losses.detach(), satisfaction.detach())
         if not now.loss.isfinite().all():
             raise FloatingPointError("The loss is not a finite number")
-        if before is None or best is None:
+        if number == 0:
             before = best = now
         else:
             better = _better(now, best)

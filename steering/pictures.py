@@ -35,9 +35,10 @@ def overlay(picture: Image.Image, maps: Tensor, names: list[str], first: int = 0
     for word, share in zip(named, shares, strict=True):
         left = left + share
         mask = Image.fromarray((share / left * 255).round().to(torch.uint8).numpy())
-        colour = Image.new("RGB", seen.size, WORDS[(first + word) % len(WORDS)])
-        result.paste(colour, mask=mask.resize(seen.size, Image.Resampling.BICUBIC))
-    draw, size, taken = ImageDraw.Draw(result), max(11, seen.height // 16), []
+        sheet = Image.new("RGB", seen.size, WORDS[(first + word) % len(WORDS)])
+        result.paste(sheet, mask=mask.resize(seen.size, Image.Resampling.BICUBIC))
+    draw, size = ImageDraw.Draw(result), max(11, seen.height // 16)
+    taken: list[tuple] = []
     rows, columns = maps.shape[1:]
     for word in named:
         peak = int(smooth[word].flatten().argmax())

@@ -19,7 +19,7 @@ class SteeredStep:
     before: Score
     after: Score
     spent: Tensor  # (B,)
-    maps: Tensor | None = None  # (B, words, R, R)
+    maps: Tensor  # (B, words, R, R)
 
 
 @dataclass

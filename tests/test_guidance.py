@@ -141,7 +141,8 @@ def test_steered_steps():
 
 def test_report_for_people_and_for_plots():
     before, after = (torch.tensor([values]) for values in ((0.25, 0.5), (0.95, 0.9)))
-    step = SteeredStep(0, 0.9, Score(-before.log(), before), Score(-after.log(), after), torch.tensor([2]))
+    scores = (Score(-satisfaction.log(), satisfaction) for satisfaction in (before, after))
+    step = SteeredStep(0, 0.9, *scores, torch.tensor([2]), torch.ones(1, 3, 4, 4))
     report = Report(["dog | left of | cat", "dog | above | bus"], [step], ["A note."])
     assert report.text().splitlines() == [
         "step 1: dog | left of | cat: 0.25 -> 0.95; dog | above | bus: 0.50 -> 0.90 (2 gradient steps)",

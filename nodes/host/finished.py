@@ -11,7 +11,8 @@ class _OnePass(comfy.samplers.Sampler):
     """A sampler that samples nothing: it reads the maps of the noised latent once and returns the latent as it was."""
 
     def __init__(self, pool: Tensor, layout: MapLayout):
-        self.pool, self.layout, self.maps = pool, layout, None
+        self.pool, self.layout = pool, layout
+        self.maps: Tensor | None = None
 
     def sample(
         self,
@@ -45,4 +46,5 @@ def finished_maps(
     guider, one_pass = comfy.samplers.CFGGuider(model), _OnePass(pool, layout)
     guider.set_conds(positive, positive)
     guider.sample(noise, latent, one_pass, sigmas, disable_pbar=True)
+    assert one_pass.maps is not None  # the guider samples once
     return one_pass.maps

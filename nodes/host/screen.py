@@ -31,7 +31,7 @@ class Live:
 
     def __init__(self, node_id: str | None):
         self.node_id = node_id
-        self.picture = None  # the latest, as a data URL
+        self.picture: str | None = None  # the latest, as a data URL
         self.drawn = 0.0  # when
 
     def watching(self, report: Report, callback, model):

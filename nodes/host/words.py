@@ -58,7 +58,7 @@ def find_rows(clip, prompt: str, span: tuple[int, int], rows: int | None = None)
         offset += pictures if part.stored else 0
         at = set()
         for key, sequence in zip(keys, sequences, strict=True):
-            ids = [_ids(text.get(key, ()), others[0].get(key, ())) for text in (tokens, *others)]
+            ids = [_ids(text.get(key, []), others[0].get(key, [])) for text in (tokens, *others)]
             wanted = phrase_positions(ids[0], ids[1:-1], ids[-1]) if phrase.strip() else ()
             at |= {offset + row for row, token in enumerate(sequence[:length]) if token in wanted}
         key = _keys(clip, part)[0]
@@ -154,7 +154,7 @@ def _pictures(clip, expected: int, rows: int) -> int:
 
 def _tokens(clip, text: str) -> dict[str, list[tuple[int, bool]]]:
     """Key -> (id, is a word's) of each token, chunks one after another; an embedding's vectors have the id -1."""
-    result = {}
+    result: dict[str, list[tuple[int, bool]]] = {}
     for key, chunks in clip.tokenize(text, return_word_ids=True).items():
         width = _width(clip, key)
         result[key] = []
@@ -162,11 +162,10 @@ def _tokens(clip, text: str) -> dict[str, list[tuple[int, bool]]]:
             # Vectors of another model's embedding are dropped, and padding takes their places at the chunk's end.
             misfit = [torch.is_tensor(token[0]) and width not in (None, token[0].shape[-1]) for token in chunk]
             result[key] += [
-                (token[0] if isinstance(token[0], numbers.Integral) else -1,
-                 len(token) < 3 or token[2] != 0)
+                (int(token[0]) if isinstance(token[0], numbers.Integral) else -1, len(token) < 3 or token[2] != 0)
                 for token, wrong in zip(chunk, misfit, strict=True)
                 if not wrong
-            ]  # fmt: skip
+            ]
             result[key] += [(-1, False)] * sum(misfit)
     return result
 

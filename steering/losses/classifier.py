@@ -54,6 +54,10 @@ class RelationClassifier(nn.Module):
     opposite it does not know ("inside") is read one way.
     """
 
+    back: Tensor
+    both_ways: Tensor
+    place: Tensor
+
     def __init__(self, config: ClassifierConfig):
         super().__init__()
         self.config = config
