@@ -1,10 +1,13 @@
-"""What a test needs to stand where a sampler stands: model loaded, conditioning processed, a loss."""
+"""What a test needs to stand where a sampler stands: model loaded, conditioning processed, a layout, an aim."""
 
 import comfy.samplers
 import torch
-from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier
+from learn_to_steer.nodes.host.capture import model_layers
+from learn_to_steer.steering.losses import Aim
+from learn_to_steer.steering.losses.classifier import ClassifierConfig, ClassifierLoss, RelationClassifier
+from learn_to_steer.steering.maps import MapLayout, MapSettings
 from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.words import Words
 
 PROMPT = "a dog above a cat"
 
@@ -31,10 +34,16 @@ def middle_sigma(inner) -> torch.Tensor:
     return torch.tensor([min(float(inner.model_sampling.sigma_max), 20.0) / 2])
 
 
-def loss_of(layout, subject: tuple[int, ...], object: tuple[int, ...]) -> ClassifierLoss:
-    """The loss of PROMPT by a classifier of random weights. subject, object: the text rows of the two words."""
+def layout_of(model, layers="auto", heads="averaged", resolution=16, softmax="text") -> MapLayout:
+    """Of a MODEL's maps, for a loss that takes any."""
+    return MapSettings(layers, heads, resolution, softmax).layout(model_layers(model))
+
+
+def aim_of(layout: MapLayout, subject: tuple[int, ...], object: tuple[int, ...]) -> Aim:
+    """PROMPT's wish, by a classifier of random weights. subject, object: the text rows of the two words."""
     torch.manual_seed(1)
     classifier = RelationClassifier(ClassifierConfig(layout)).train(False)
     with torch.no_grad():
         classifier.logits[-1].weight.mul_(20)
-    return ClassifierLoss(classifier, PROMPT, parse(PROMPT).wishes, (subject, object), ((0, 1),))
+    words = Words(PROMPT, parse(PROMPT).wishes, ("dog", "cat"), (subject, object), ((0, 1),))
+    return Aim(ClassifierLoss(classifier), words, layout)

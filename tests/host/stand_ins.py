@@ -17,7 +17,7 @@ import comfy.supported_models
 import torch
 from encoders import build, te
 from families import DEEP, FLUX, PLAIN, QWEN, SD3, ZIMAGE
-from learn_to_steer.nodes.host.capture import map_layout
+from inside import layout_of
 from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
 from safetensors.torch import save_file
 from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
@@ -142,8 +142,7 @@ def unet_file(family: str) -> Weights:
 def classifier(family: str, path: Path) -> None:
     """Undecided, so that steering has something to do."""
     torch.manual_seed(0)
-    layout = map_layout(diffusion_model(family))
-    save(RelationClassifier(ClassifierConfig(layout)), path)
+    save(RelationClassifier(ClassifierConfig(layout_of(diffusion_model(family)))), path)
 
 
 FILES: dict[str, Callable[[Path], None]] = {

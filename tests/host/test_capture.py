@@ -7,11 +7,11 @@ import comfy.samplers
 import pytest
 import torch
 from families import positive, random, tiny
-from inside import inside
-from learn_to_steer.nodes.host.capture import capture, map_layout
+from inside import inside, layout_of
+from learn_to_steer.nodes.host.capture import capture
+from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.gradient import differentiable
-from learn_to_steer.nodes.host.sampling import look
-from learn_to_steer.steering.maps import pooling, stack_layers
+from learn_to_steer.steering.maps import pooling, shapes, stack_layers
 
 WORDS = pooling([(2,), (4, 5)])
 
@@ -21,7 +21,7 @@ def test_maps_equal_the_attention_computed_apart(demo, heads):
     model, clip, _ = demo
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     layout, latent, sigma = (
-        map_layout(model, heads=heads),
+        layout_of(model, heads=heads),
         random(1, 8, 16, 16),
         torch.tensor([1.5]),
     )
@@ -47,7 +47,9 @@ def test_maps_equal_the_attention_computed_apart(demo, heads):
     maps = inside(model, cond, latent, both)
     assert maps.shape == (1, 2, layout.channels, 16, 16)
     assert len(apart) == layout.last
-    torch.testing.assert_close(maps, stack_layers(apart, heads, 16), rtol=1e-3, atol=1e-4)
+    expected = stack_layers(apart, heads, 16)
+    torch.testing.assert_close(shapes(maps), shapes(expected), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(maps.mean((-1, -2)), expected.mean((-1, -2)), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(12, 20), (24, 16), (9, 7)])
@@ -55,7 +57,7 @@ def test_maps_are_of_one_size_for_any_picture(demo, shape):
     model, clip, _ = demo
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     x = random(2, 8, *shape)
-    maps = look(model, cond, x, x, torch.ones(2), WORDS, map_layout(model, resolution=12))
+    maps = finished_maps(model, cond, x, x, torch.ones(2), WORDS, layout_of(model, resolution=12))
     assert maps.shape == (2, 2, 7, 12, 12)
     assert maps.isfinite().all()
 
@@ -65,22 +67,22 @@ def test_a_video_is_refused_with_a_sentence():
     model = tiny("Wan")
     words = pooling([(3,)])
     with pytest.raises(ValueError, match="This latent has 3 frames; steering is for pictures"):
-        look(model, positive("Wan"), x, x, torch.tensor([0.5]), words, map_layout(model))
+        finished_maps(model, positive("Wan"), x, x, torch.tensor([0.5]), words, layout_of(model))
 
 
 def test_layers_can_be_chosen(demo):
-    layout = map_layout(demo[0], "2-5")
+    layout = layout_of(demo[0], "2-5")
     assert (layout.first, layout.last, layout.channels) == (2, 5, 4)
-    assert map_layout(demo[0], "3").channels == 1
-    assert map_layout(demo[0], heads="kept").channels == 33
+    assert layout_of(demo[0], "3").channels == 1
+    assert layout_of(demo[0], heads="kept").channels == 33
     for wrong, sentence in (("0-9", "layers 1 to 7"), ("few", 'write "auto", "all", or a range')):
         with pytest.raises(ValueError, match=sentence):
-            map_layout(demo[0], wrong)
+            layout_of(demo[0], wrong)
 
 
 def test_auto_leaves_out_late_layers_of_large_models(demo):
     """SD1.5's UNet without its weights, and a transformer as deep as Flux."""
-    assert map_layout(demo[0]).last == 7
+    assert layout_of(demo[0]).last == 7
     unet = comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel(
         image_size=32, in_channels=4, out_channels=4, model_channels=320, num_res_blocks=[2, 2, 2, 2], num_heads=8,
         channel_mult=(1, 2, 4, 4), transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0], transformer_depth_middle=1,
@@ -90,23 +92,23 @@ def test_auto_leaves_out_late_layers_of_large_models(demo):
     config = SimpleNamespace()
     model = SimpleNamespace(model=SimpleNamespace(model_config=config))
     model.get_model_object = lambda name: unet
-    assert map_layout(model).last == 10  # the last at 16x16 of a 64x64 latent
-    assert map_layout(model, "all").last == 16
-    assert map_layout(tiny("Flux")).last == 4
+    assert layout_of(model).last == 10  # the last at 16x16 of a 64x64 latent
+    assert layout_of(model, "all").last == 16
+    assert layout_of(tiny("Flux")).last == 4
     deep = type("Flux", (torch.nn.Module,), {"num_heads": 24})()
     deep.double_blocks = torch.nn.Sequential(*(torch.nn.Identity() for _ in range(19)))
     deep.single_blocks = torch.nn.Sequential(*(torch.nn.Identity() for _ in range(38)))
     model.get_model_object = lambda name: deep
-    assert map_layout(model, "all").last == 57
-    assert map_layout(model).last == 29
+    assert layout_of(model, "all").last == 57
+    assert layout_of(model).last == 29
 
 
 def test_nothing_stays_behind_a_capture(demo):
     model, clip, _ = demo
     unet = model.model.diffusion_model
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
-    latent, layout = random(1, 8, 16, 16), map_layout(model)
-    look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, layout)
+    latent, layout = random(1, 8, 16, 16), layout_of(model)
+    finished_maps(model, cond, latent, latent, torch.tensor([1.0]), WORDS, layout)
     before, grad = dict(unet.named_parameters()), torch.is_grad_enabled()
     with pytest.raises(KeyError), differentiable(unet):
         assert not any(p.is_inference() for p in unet.parameters())
@@ -130,7 +132,7 @@ def test_another_pack_s_attention_override_stays_and_is_not_called(demo):
     model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = counting
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     latent = random(1, 8, 16, 16)
-    look(model, cond, latent, latent, torch.tensor([1.0]), WORDS, map_layout(model))
+    finished_maps(model, cond, latent, latent, torch.tensor([1.0]), WORDS, layout_of(model))
     assert not calls
     assert model.model_options["transformer_options"]["optimized_attention_override"] is counting
 
@@ -142,7 +144,7 @@ def test_words_are_found_in_the_host_s_tokens(demo):
     prompt = "a photo of a (teddy bear:1.2) left of a dog and above a dog"
     words = find_words(demo[1], prompt, parse(prompt).wishes)
     ids = [token for token, _ in demo[1].tokenize(prompt)["l"][0]]
-    spelled = {name: [ids[i] for i in positions] for name, positions in zip(words.names, words.words, strict=True)}
+    spelled = {name: [ids[i] for i in positions] for name, positions in zip(words.names, words.rows, strict=True)}
     assert spelled["teddy bear"] == [i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406]
     assert words.names.count("dog") == 2
-    assert words.words[1] != words.words[2]
+    assert words.rows[1] != words.rows[2]

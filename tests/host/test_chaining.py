@@ -19,11 +19,13 @@ from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
 from families import CPU, changed, latent, positive, random, tiny
-from inside import PROMPT, loss_of
-from learn_to_steer.nodes.host import sampling
-from learn_to_steer.nodes.host.capture import capture, map_layout
-from learn_to_steer.nodes.host.words import mark
-from learn_to_steer.steering.guidance import Report, Steering
+from inside import PROMPT, aim_of, layout_of
+from learn_to_steer.nodes.host import sampling, steered_model
+from learn_to_steer.nodes.host.capture import capture
+from learn_to_steer.nodes.host.marks import mark
+from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.maps import shapes
+from learn_to_steer.steering.report import Report
 
 from nodes import ControlNetApplyAdvanced
 
@@ -149,10 +151,10 @@ def picture(family, node=None, order=None, **settings):
     Returns the samples, the override's calls, and the report.
     """
     model, override, report = tiny(family), Override(), Report()
-    loss = loss_of(map_layout(model), (2,), (5,))
+    aim = aim_of(layout_of(model), (2,), (5,))
 
     def steer(model, *conds):
-        return sampling.steer(model, loss, Steering(**settings), report), *conds
+        return sampling.steer(model, aim, Steering(**settings), report), *conds
 
     others = [override.install] + ([NODES[node][1]] if node else [])
     chains = {None: others, "before": [*others, steer], "after": [steer, *others]}
@@ -177,14 +179,14 @@ def unsteered(family, node=None):
 
 @either_order
 @each_node
-def test_looks_leave_no_trace_in_the_unguided_passes(node, family, order):
+def test_reading_maps_leaves_no_trace_in_the_unguided_passes(node, family, order):
     plain, _ = unsteered(family)
     alone, calls = unsteered(family, node)
     assert calls and not torch.equal(alone, plain)
-    # Every relation is "satisfied" at once: looks are taken, and nothing is moved.
-    looked, calls_beside, report = picture(family, node, order, end=1.0, target=1e-9)
-    assert [look.step for look in report.looks] == [0, 2] and report.gradient_steps == 0
-    assert torch.equal(looked, alone)
+    # Every wish counts as granted at once: maps are read, and nothing is moved.
+    read, calls_beside, report = picture(family, node, order, end=1.0, target=1e-9)
+    assert [seen.step for seen in report.seen] == [0, 2] and report.gradient_steps == 0
+    assert torch.equal(read, alone)
     assert calls_beside == calls
 
 
@@ -192,14 +194,15 @@ def test_looks_leave_no_trace_in_the_unguided_passes(node, family, order):
 def test_steering_moves_the_picture_and_takes_no_call_from_the_override(node, family):
     alone, calls = unsteered(family, node)
     steered, calls_beside, report = picture(family, node, "before", end=0.25, target=0.9999)
-    (look,) = report.looks
-    assert report.gradient_steps == 1 and look.after.item() > look.before.item()
+    (seen,) = report.seen
+    assert report.gradient_steps == 1
+    assert seen.after.satisfaction.item() > seen.before.satisfaction.item()
     assert not torch.equal(steered, alone)
     assert calls_beside == calls
 
 
 @pytest.mark.parametrize("cache", [EasyCacheNode, LazyCacheNode])
-def test_the_host_s_step_caches_neither_see_looks_nor_skip_them(cache):
+def test_the_host_s_step_caches_neither_see_guided_passes_nor_skip_them(cache):
     """A cache this greedy answers for the model in most steps."""
     model, report, noise = tiny("SD15"), Report(), latent("SD15")
     conds = mark(positive("SD15"), PROMPT), changed("SD15")
@@ -215,10 +218,10 @@ def test_the_host_s_step_caches_neither_see_looks_nor_skip_them(cache):
     alone = sample(model, True)
     assert not torch.equal(alone, sample(model, False))
     assert torch.equal(
-        sample(sampling.steer(model, loss_of(map_layout(model), (2,), (5,)), settings, report), True),
+        sample(sampling.steer(model, aim_of(layout_of(model), (2,), (5,)), settings, report), True),
         alone,
     )
-    assert len(report.looks) == 3 and not report.failed
+    assert len(report.seen) == 3 and not report.failed
 
 
 # --- The guided passes ------------------------------------------------------------------------------------------------
@@ -232,7 +235,7 @@ class Checked:
 
     def __call__(self, inner, cond, x, *args):
         def value(latent):
-            maps = capture(inner, cond, latent, *args)
+            maps = shapes(capture(inner, cond, latent, *args))
             return (maps.double() * random(*maps.shape, seed=7).double()).sum()
 
         leaf = x.detach().requires_grad_()
@@ -241,18 +244,19 @@ class Checked:
             step = gradient * (1e-3 * x.norm() / gradient.norm())
             difference = (value(x + step) - value(x - step)) / 2
         self.ratios.append((difference / (gradient.double() * step.double()).sum()).item())
-        self.maps.append(capture(inner, cond, x, *args))
-        return self.maps[-1]
+        maps = capture(inner, cond, x, *args)
+        self.maps.append(shapes(maps))
+        return maps
 
 
 @functools.cache
 def checked(family, node, order, save_memory=False):
-    """The checks of a steered run's two looks."""
+    """The checks of a run's two steered steps."""
     checks = Checked()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sampling, "capture", checks)
+        patched.setattr(steered_model, "capture", checks)
         _, _, report = picture(family, node, order, end=1.0, target=1e-9, save_memory=save_memory)
-    assert len(report.looks) == len(checks.ratios) == 2
+    assert len(report.seen) == len(checks.ratios) == 2
     return checks
 
 
@@ -265,7 +269,7 @@ def test_the_gradient_equals_finite_differences(node, family, order, save_memory
 
 @each_node
 def test_maps_show_what_the_node_changes(node, family):
-    # The first look: the latent is the same noise with and without the node.
+    # The first steered step: the latent is the same noise with and without the node.
     maps, plain = (checked(family, name, "before").maps[0] for name in (node, None))
     same = torch.allclose(maps, plain, rtol=1e-3, atol=1e-4)
     assert same == (node in ELSEWHERE)

@@ -8,9 +8,10 @@ import torch
 from learn_to_steer.nodes.attention_capture import AttentionCapture, PreviewAttentionMaps
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.host import sampling
-from learn_to_steer.nodes.host.words import encoded_from
+from learn_to_steer.nodes.host.marks import encoded_from
 from learn_to_steer.nodes.relation_parse import RelationParse
-from learn_to_steer.steering.guidance import Report, Steering
+from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.report import Report
 
 import nodes as host_nodes
 
@@ -28,17 +29,17 @@ def world(demo):
 
 
 def scene(model, clip, prompt: str, **more):
-    """(positive, loss) of a prompt, made by the nodes."""
+    """(positive, Aim) of a prompt, made by the nodes."""
     positive, relations, _ = RelationParse.execute(clip, prompt, **more).result
     (capture,) = AttentionCapture.execute(model, relations).result
-    loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
-    return positive, loss
+    aim, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+    return positive, aim
 
 
-def steer(world, positive, loss) -> Report:
+def steer(world, positive, aim) -> Report:
     model, clip, _ = world
     report, latent = Report(), torch.zeros(1, 8, 16, 16)
-    patched = sampling.steer(model, loss, Steering(end=1.0, strength=0.5), report)
+    patched = sampling.steer(model, aim, Steering(end=1.0, strength=0.5), report)
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     comfy.sample.sample(
         patched, comfy.sample.prepare_noise(latent, 3), STEPS, 4.0, "euler", "normal", positive, negative, latent,
@@ -47,8 +48,9 @@ def steer(world, positive, loss) -> Report:
     return report
 
 
-def first_look(report: Report) -> float:
-    return report.looks[0].before.item()
+def first_read(report: Report) -> float:
+    """How surely the wish was read as granted before anything moved."""
+    return report.seen[0].before.satisfaction.item()
 
 
 def call(node: str, *args, **kwargs):
@@ -57,16 +59,16 @@ def call(node: str, *args, **kwargs):
 
 
 def test_combined_either_way_round_the_own_entry_is_read(world):
-    (ours, loss), (others, other_loss) = world[2]
-    alone = first_look(steer(world, ours, loss))
-    other_alone = first_look(steer(world, others, other_loss))
+    (ours, aim), (others, other_aim) = world[2]
+    alone = first_read(steer(world, ours, aim))
+    other_alone = first_read(steer(world, others, other_aim))
     assert alone != other_alone
     for combined in (
         call("ConditioningCombine", ours, others),
         call("ConditioningCombine", others, ours),
     ):
-        assert first_look(steer(world, combined, loss)) == alone
-        assert first_look(steer(world, combined, other_loss)) == other_alone
+        assert first_read(steer(world, combined, aim)) == alone
+        assert first_read(steer(world, combined, other_aim)) == other_alone
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def test_combined_either_way_round_the_own_entry_is_read(world):
     ids=["average", "concat", "area", "area-percentage", "strength", "mask", "range", "unclip"],
 )
 def test_nodes_in_between_keep_the_steering(world, through):
-    (ours, loss), (others, _) = world[2]
-    report = steer(world, through(ours, others), loss)
+    (ours, aim), (others, _) = world[2]
+    report = steer(world, through(ours, others), aim)
     assert report.gradient_steps > 0 and not report.failed
 
 
@@ -102,19 +104,19 @@ def test_controlnets_keep_the_mark(world):
 
 
 def test_an_entry_limited_to_some_steps_is_steered_in_these(world):
-    (ours, loss), (others, _) = world[2]
+    (ours, aim), (others, _) = world[2]
     late = call("ConditioningSetTimestepRange", ours, 0.3, 1.0)
     early = call("ConditioningSetTimestepRange", others, 0.0, 0.3)
     for positive in (
         call("ConditioningCombine", early, late),
         call("ConditioningCombine", late, early),
     ):
-        steps = [look.step for look in steer(world, positive, loss).looks]
+        steps = [seen.step for seen in steer(world, positive, aim).seen]
         assert steps and min(steps) > 0
 
 
 def test_another_text_is_refused_before_sampling(world):
-    (_, loss), (others, _) = world[2]
+    (_, aim), (others, _) = world[2]
     model, clip, _ = world
     plain = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
     for positive in (others, plain):
@@ -122,7 +124,7 @@ def test_another_text_is_refused_before_sampling(world):
             ValueError,
             match=f'was not encoded from "{PROMPT}".*Relation Parse.s conditioning input',
         ):
-            steer(world, positive, loss)
+            steer(world, positive, aim)
 
 
 def test_preview_reads_its_own_entry(world, demo):
@@ -143,9 +145,9 @@ def test_preview_reads_its_own_entry(world, demo):
 def test_what_another_node_encoded_is_passed_on(world):
     model, clip, ((ours, _), _) = world
     plain = clip.encode_from_tokens_scheduled(clip.tokenize(PROMPT))
-    positive, loss = scene(model, clip, PROMPT, conditioning=plain)
+    positive, aim = scene(model, clip, PROMPT, conditioning=plain)
     assert positive[0][0] is plain[0][0] and "learn_to_steer" not in plain[0][1]
-    assert first_look(steer(world, positive, loss)) == first_look(steer(world, ours, loss))
+    assert first_read(steer(world, positive, aim)) == first_read(steer(world, ours, aim))
 
 
 def test_what_another_text_made_is_refused_where_it_shows(world):
@@ -156,10 +158,10 @@ def test_what_another_text_made_is_refused_where_it_shows(world):
 
 
 def test_positions_by_hand(world):
-    model, clip, ((ours, loss), _) = world
+    model, clip, ((ours, aim), _) = world
     by_hand, same = scene(model, clip, PROMPT, corrections="giraffe@2 | above | airplane@5")
-    assert same.words == loss.words == ((2,), (5,))
-    assert first_look(steer(world, by_hand, same)) == first_look(steer(world, ours, loss))
+    assert same.words.rows == aim.words.rows == ((2,), (5,))
+    assert first_read(steer(world, by_hand, same)) == first_read(steer(world, ours, aim))
     with pytest.raises(ValueError, match="Token position 77 is beyond the conditioning.* 0 to 76"):
         RelationParse.execute(clip, PROMPT, corrections="giraffe@77 | above | airplane")
 
@@ -167,18 +169,18 @@ def test_positions_by_hand(world):
 @pytest.mark.parametrize("prompt", ["", "masterpiece, best quality, 8k", "a giraffe"])
 def test_no_relation_is_no_error(world, prompt):
     model, clip, _ = world
-    positive, loss = scene(model, clip, prompt)
-    assert loss.relations == ()
-    assert steer(world, positive, loss).looks == []
+    positive, aim = scene(model, clip, prompt)
+    assert aim.words.wishes == ()
+    assert steer(world, positive, aim).seen == []
 
 
 def test_phrases_in_a_later_chunk_are_steered(world):
     model, clip, _ = world
     prompt = "sharp, " * 50 + PROMPT
-    positive, loss = scene(model, clip, prompt)
+    positive, aim = scene(model, clip, prompt)
     assert positive[0][0].shape[1] == 154
-    assert all(row > 77 for rows in loss.words for row in rows)
-    assert steer(world, positive, loss).gradient_steps > 0
+    assert all(row > 77 for rows in aim.words.rows for row in rows)
+    assert steer(world, positive, aim).gradient_steps > 0
 
 
 def test_relations_that_the_classifier_does_not_know_are_named(world):
@@ -188,7 +190,7 @@ def test_relations_that_the_classifier_does_not_know_are_named(world):
     assert understood.splitlines() == ["giraffe | above | airplane", "cup | between | lamp and cat"]
     assert relations.pairs == ((0, 1), (2, 3, 4))
     (capture,) = AttentionCapture.execute(model, relations).result
-    loss, notes = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
-    assert [str(relation) for relation in loss.relations] == ["giraffe | above | airplane"]
-    assert loss.pairs == ((0, 1),)
+    aim, notes = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+    assert [str(wish) for wish in aim.words.wishes] == ["giraffe | above | airplane"]
+    assert aim.words.pairs == ((0, 1),)
     assert notes.startswith('"cup | between | lamp and cat" is not steered')

@@ -12,15 +12,16 @@ import comfyui_version
 import pytest
 import torch
 from families import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
-from inside import PROMPT, inside, loss_of, middle_sigma
+from inside import PROMPT, aim_of, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host import families
-from learn_to_steer.nodes.host.capture import capture, map_layout
+from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.gradient import differentiable
+from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
-from learn_to_steer.nodes.host.words import mark
-from learn_to_steer.steering.guidance import Report, Steering
-from learn_to_steer.steering.loss import ClassifierLoss
-from learn_to_steer.steering.maps import MapLayout, pooling, stack_layers
+from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.losses import Aim
+from learn_to_steer.steering.maps import MapLayout, pooling, shapes, stack_layers
+from learn_to_steer.steering.report import Report
 
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
 
@@ -38,18 +39,18 @@ def words_of(family: str):
     return pooling([(column,), (column + 2, column + 3)])
 
 
-def layout_of(model, softmax="text", heads="averaged", resolution=8) -> MapLayout:
-    return map_layout(model, "all", heads, resolution, softmax)
+def every_layer(model, heads="averaged", softmax="text") -> MapLayout:
+    return layout_of(model, "all", heads, 8, softmax)
 
 
-def maps_of(family: str, cond, x, layout=layout_of, words=None):
+def maps_of(family: str, cond, x, layout=every_layer, words=None):
     model = tiny(family)
     words = words_of(family) if words is None else words
 
-    def look(inner, entry, options):
+    def read(inner, entry, options):
         return capture(inner, entry, x, middle_sigma(inner), options, words, layout(model))
 
-    return inside(model, cond, latent(family), look)
+    return inside(model, cond, latent(family), read)
 
 
 def recorded(family: str, cond, x):
@@ -118,10 +119,11 @@ def test_maps_are_the_attention_computed_apart(family, softmax):
         words = words_of(family).double()
         maps = words[:, None] @ maps[..., : words.shape[-1]].transpose(-1, -2)
         layers.append((maps, grid))
-    maps = maps_of(family, positive(family), x, lambda model: layout_of(model, softmax, "kept"))
+    maps = maps_of(family, positive(family), x, lambda model: every_layer(model, "kept", softmax))
     expected = stack_layers(layers, "kept", 8)
     assert maps.shape == expected.shape
-    torch.testing.assert_close(maps.double(), expected, rtol=2e-3, atol=2e-4)
+    torch.testing.assert_close(shapes(maps).double(), shapes(expected), rtol=2e-3, atol=2e-4)
+    torch.testing.assert_close(maps.mean((-1, -2)).double(), expected.mean((-1, -2)), rtol=2e-3, atol=0)
     kind = "cross" if calls[0][1].shape[2] == case.columns else "joint"
     first = first if calls[0][3] is None else 0  # a UNet's queries are the picture
     VERIFIED[family]["maps"] = (kind, text, first)
@@ -134,7 +136,7 @@ def first_layer(model) -> MapLayout:
 
 def test_a_changed_row_moves_its_word_s_map(family):
     x = latent(family)
-    before, after = (maps_of(family, cond, x, first_layer) for cond in (positive(family), changed(family)))
+    before, after = (shapes(maps_of(family, cond, x, first_layer)) for cond in (positive(family), changed(family)))
     moved = (before - after).abs().amax((0, 2, 3, 4))
     assert moved[0] > 2 * moved[1]
     VERIFIED[family]["row"] = True
@@ -145,7 +147,7 @@ def test_a_changed_corner_moves_its_cell(family):
     moved = x.clone()
     moved[..., : x.shape[-2] // 4, -(x.shape[-1] // 4) :] += 3.0
     words = pooling([(column,) for column in range(14)])  # one word's map is a matter of chance
-    before, after = (maps_of(family, positive(family), each, first_layer, words) for each in (x, moved))
+    before, after = (shapes(maps_of(family, positive(family), each, first_layer, words)) for each in (x, moved))
     change = (before - after).abs().sum((0, 1, 2))
     assert change[0, 3] > 2 * change.median()
     VERIFIED[family]["corner"] = True
@@ -154,7 +156,7 @@ def test_a_changed_corner_moves_its_cell(family):
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
 def test_gradient_equals_finite_differences(family, save_memory):
     x, model = latent(family), tiny(family)
-    layout, words = layout_of(model), words_of(family)
+    layout, words = every_layer(model), words_of(family)
     target = random(1, 2, layout.channels, 8, 8, seed=9)
 
     def measure(inner, entry, options):
@@ -162,10 +164,10 @@ def test_gradient_equals_finite_differences(family, save_memory):
         with differentiable(inner.diffusion_model):
             leaf = x.clone().requires_grad_(True)
             maps = capture(inner, entry, leaf, sigma, options, words, layout, save_memory)
-            (gradient,) = torch.autograd.grad((maps * target.clone()).sum(), leaf)
+            (gradient,) = torch.autograd.grad((shapes(maps) * target.clone()).sum(), leaf)
         step = 2e-3 / gradient.norm()
         there, back = (
-            (capture(inner, entry, x + s * gradient, sigma, options, words, layout) * target).double().sum()
+            (shapes(capture(inner, entry, x + s * gradient, sigma, options, words, layout)) * target).double().sum()
             for s in (step, -step)
         )
         assert gradient.norm() > 1e-3
@@ -184,18 +186,18 @@ def sampled(family: str, model, steps=2):
     )  # fmt: skip
 
 
-def loss_of_tiny(family: str, model) -> ClassifierLoss:
+def aim_of_tiny(family: str, model) -> Aim:
     column = FAMILIES[family].column
-    return loss_of(layout_of(model), (column,), (column + 2,))
+    return aim_of(every_layer(model), (column,), (column + 2,))
 
 
-def test_looks_that_move_nothing_leave_the_picture_bit_identical(family):
+def test_steered_steps_that_move_nothing_leave_the_picture_bit_identical(family):
     model, report = tiny(family), Report()
     off = sampled(family, model)
-    assert torch.equal(off, sampled(family, steer(model, loss_of_tiny(family, model), Steering(0.0, end=1.0))))
+    assert torch.equal(off, sampled(family, steer(model, aim_of_tiny(family, model), Steering(0.0, end=1.0))))
     satisfied = Steering(end=1.0, target=1e-9)
-    assert torch.equal(off, sampled(family, steer(model, loss_of_tiny(family, model), satisfied, report)))
-    assert report.looks and report.gradient_steps == 0
+    assert torch.equal(off, sampled(family, steer(model, aim_of_tiny(family, model), satisfied, report)))
+    assert report.seen and report.gradient_steps == 0
     VERIFIED[family]["unchanged"] = True
 
 
@@ -203,9 +205,10 @@ def test_a_steered_run_lowers_the_loss(family):
     """Random weights know no pictures; but the gradient must lower the loss, under the host's own sampler."""
     model, report = tiny(family), Report()
     settings = Steering(end=1.0, strength=1.0, refinements=5, target=0.99)
-    assert sampled(family, steer(model, loss_of_tiny(family, model), settings, report)).isfinite().all()
+    assert sampled(family, steer(model, aim_of_tiny(family, model), settings, report)).isfinite().all()
     assert report.gradient_steps > 0
-    assert report.looks[0].after.item() > report.looks[0].before.item()
+    first = report.seen[0]
+    assert first.after.satisfaction.item() > first.before.satisfaction.item()
     VERIFIED[family]["steered"] = True
 
 
@@ -225,7 +228,7 @@ tested: none of their checkpoints can be had where the tests run.
 | row, corner | a changed text row moves its word's map; a changed corner of the latent moves its cell |
 | gradient | with respect to the latent equals finite differences within 1% |
 | save memory | the same with the blocks computed again in the backward pass |
-| unchanged | strength 0, and looks that move nothing, leave the picture bit-identical |
+| unchanged | strength 0, and steered steps that move nothing, leave the picture bit-identical |
 | steered | gradient steps in the host's sampler lower the loss |
 
 | family | class in the host | attention | text at | picture at | maps | {checks} |

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, latent, positive, random, tiny
-from inside import inside, middle_sigma
-from learn_to_steer.nodes.host.capture import capture, map_layout
+from inside import inside, layout_of, middle_sigma
+from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.gradient import differentiable, recomputed
-from learn_to_steer.steering.maps import pooling
+from learn_to_steer.steering.maps import pooling, shapes
 
 # One of each kind of trouble: convolutions, in-place residuals, rotary kernels, gated feed-forwards, cross-attention.
 SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
@@ -19,7 +19,7 @@ SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
 
 def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext):
     """The gradient of a scalar of all maps with respect to the latent, and its ratio to finite differences."""
-    x, layout = latent(family), map_layout(model, "all", resolution=8)
+    x, layout = latent(family), layout_of(model, "all", resolution=8)
     words = pooling([(FAMILIES[family].column,)])
     target = random(1, 1, layout.channels, 8, 8, seed=9)
 
@@ -27,9 +27,8 @@ def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext)
         sigma = middle_sigma(inner)
 
         def value(x):
-            return (
-                (capture(inner, entry, x, sigma, options, words, layout, save_memory) * target.clone()).double().sum()
-            )
+            maps = capture(inner, entry, x, sigma, options, words, layout, save_memory)
+            return (shapes(maps) * target.clone()).double().sum()
 
         with around(), differentiable(inner.diffusion_model):
             leaf = x.clone().requires_grad_(True)
@@ -120,7 +119,7 @@ def test_no_weight_is_kept_for_the_backward_pass():
     """Nor is there a graph node of a linear layer or convolution that could keep one."""
     family = "SD15"
     model = tiny(family, torch.float8_e4m3fn, torch.float32)
-    x, layout = latent(family), map_layout(model, "all", resolution=8)
+    x, layout = latent(family), layout_of(model, "all", resolution=8)
     shapes = {p.shape for p in model.model.diffusion_model.parameters() if p.ndim > 1}
     shapes |= {p.mT.shape for p in model.model.diffusion_model.parameters() if p.ndim == 2}
 

@@ -17,7 +17,8 @@ from learn_to_steer.nodes.host import screen
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
 from learn_to_steer.steering import pictures
-from learn_to_steer.steering.guidance import Look, Report
+from learn_to_steer.steering.losses import Score
+from learn_to_steer.steering.report import Report, SteeredStep
 from PIL import Image
 
 SETTINGS = dict(strength=1.0, start=0.0, end=0.6, refinements=1, target=0.9, sharing="together")
@@ -46,16 +47,16 @@ def scene():
         positive, words, _ = RelationParse.execute(clip, "a giraffe above an airplane").result
         negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
         (capture,) = AttentionCapture.execute(model, words).result
-        loss, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
-        return model, loss, positive, negative
+        aim, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
+        return model, aim, positive, negative
 
 
 def sample(scene, batch=1, steps=25, node_id="7", **settings):
-    model, loss, positive, negative = scene
+    model, aim, positive, negative = scene
     latent = {"samples": torch.zeros(batch, 8, 16, 16)}
     node = type("Node", (SteeredKSampler,), {"hidden": SimpleNamespace(unique_id=node_id)})
     return node.execute.__func__(
-        node, model, loss, 2, steps, 5.0, "euler", "normal", positive, negative, latent, 1.0, **SETTINGS | settings
+        node, model, aim, 2, steps, 5.0, "euler", "normal", positive, negative, latent, 1.0, **SETTINGS | settings
     )  # fmt: skip
 
 
@@ -63,16 +64,16 @@ def test_a_run_is_shown_step_by_step_to_the_browser_that_queued_it(scene, sent):
     run = sample(scene).result[3]
     assert {(event, data["node"], sid) for event, data, sid in sent} == {(screen.STEERING, "7", "me")}
     states = [data for _, data, _ in sent]
-    assert states[0]["looks"] == [] and states[0]["picture"] is None
-    counts = [len(state["looks"]) for state in states]
-    assert counts == sorted(counts) and set(counts) == set(range(len(run.looks) + 1))
+    assert states[0]["seen"] == [] and states[0]["picture"] is None
+    counts = [len(state["seen"]) for state in states]
+    assert counts == sorted(counts) and set(counts) == set(range(len(run.seen) + 1))
     last = states[-1]
     assert last["relations"] == ["giraffe | above | airplane"]
     assert last["words"] == ["giraffe", "airplane"]
     assert last["steps"] == 25 and last["steered"] == [0, 15] and last["target"] == 0.9
-    for (step, before, after, spent), look in zip(last["looks"], run.looks, strict=True):
-        assert step == look.step and spent == int(look.spent[0])
-        assert before == look.before[0].tolist() and after == look.after[0].tolist()
+    for (step, before, after, spent), seen in zip(last["seen"], run.seen, strict=True):
+        assert step == seen.step and spent == int(seen.spent[0])
+        assert before == seen.before.satisfaction[0].tolist() and after == seen.after.satisfaction[0].tolist()
     kind, data = last["picture"].split(",")
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert kind == "data:image/jpeg;base64" and picture.size == (screen.SIDE, screen.SIDE)
@@ -85,13 +86,13 @@ def test_the_last_state_stays_with_the_node(scene, sent):
 
 
 @pytest.mark.parametrize("gone", ["no node", "no browser"])
-def test_nothing_is_drawn_where_nobody_looks(scene, sent, monkeypatch, gone):
+def test_nothing_is_drawn_where_nobody_watches(scene, sent, monkeypatch, gone):
     if gone == "no browser":
         server.PromptServer.instance.sockets = {}
     monkeypatch.setattr(screen, "overlay", lambda *_: pytest.fail("drawn"))
     output = sample(scene, node_id=None if gone == "no node" else "7")
     assert not sent and json.loads(output.ui["l2s_steering"][0])["picture"] is None
-    assert output.result[3].looks
+    assert output.result[3].seen
 
 
 def test_being_watched_changes_nothing_in_the_picture(scene, sent):
@@ -101,9 +102,9 @@ def test_being_watched_changes_nothing_in_the_picture(scene, sent):
 
 
 def test_steer_model_shows_its_runs_on_itself(scene, sent):
-    model, loss, positive, negative = scene
+    model, aim, positive, negative = scene
     node = type("Node", (SteerModel,), {"hidden": SimpleNamespace(unique_id="3:9")})
-    patched, run = node.execute.__func__(node, model, loss, **SETTINGS).result
+    patched, run = node.execute.__func__(node, model, aim, **SETTINGS).result
     import comfy.sample
 
     for _ in range(2):
@@ -112,8 +113,8 @@ def test_steer_model_shows_its_runs_on_itself(scene, sent):
             patched, torch.randn(1, 8, 16, 16), 6, 5.0, "euler", "normal", positive, negative,
             torch.zeros(1, 8, 16, 16), seed=0,
         )  # fmt: skip
-        assert sent[0][1]["looks"] == [] and sent[0][1]["picture"] is None  # a new run begins
-        assert len(sent[-1][1]["looks"]) == len(run.looks) and sent[-1][1]["picture"]
+        assert sent[0][1]["seen"] == [] and sent[0][1]["picture"] is None  # a new run begins
+        assert len(sent[-1][1]["seen"]) == len(run.seen) and sent[-1][1]["picture"]
         assert {data["node"] for _, data, _ in sent} == {"3:9"}
 
 
@@ -199,25 +200,26 @@ def test_words_without_a_name_are_left_out():
     assert np.asarray(alone, float)[:24, :24].std(-1).max() < 1
 
 
-def report(batch=1, relations=2) -> Report:
-    run = Report([f"dog | above | {name}" for name in ("cat", "bus")[:relations]])
-    run.words, run.steps, run.steered, run.target = ["dog", "cat", "bus"], 20, range(0, 10), 0.9
+def report(batch=1, wishes=2) -> Report:
+    run = Report([f"dog | above | {name}" for name in ("cat", "bus")[:wishes]])
+    run.names, run.steps, run.steered, run.target = ["dog", "cat", "bus"], 20, range(0, 10), 0.9
     for step in range(5):
-        before = torch.tensor([[0.15 * step, 0.05 * step]])[:, :relations].repeat(batch, 1)
+        before = torch.tensor([[0.15 * step, 0.05 * step]])[:, :wishes].repeat(batch, 1)
         maps = torch.stack([torch.stack([spot(3, 3), spot(8, 8), spot(12, 12)])] * batch)
-        run.looks.append(Look(step, 0.5, before, before + 0.1, torch.ones(batch).long(), maps))
+        scores = (Score(-satisfaction.log(), satisfaction) for satisfaction in (before, before + 0.1))
+        run.seen.append(SteeredStep(step, 0.5, *scores, torch.ones(batch).long(), maps))
     return run
 
 
-def test_chart_has_a_line_for_each_relation():
+def test_chart_has_a_line_for_each_wish():
     seen = np.asarray(pictures.chart(report()), int)
     assert seen.shape == (480, 640, 3)
 
     def has(colour):
         return (np.abs(seen - rgb(colour)).max(-1) < 12).sum()
 
-    assert has(pictures.RELATIONS[0]) > 100 and has(pictures.RELATIONS[1]) > 100
-    assert has(pictures.RELATIONS[2]) == 0 and has(pictures.STEERED) > 1000
+    assert has(pictures.WISHES[0]) > 100 and has(pictures.WISHES[1]) > 100
+    assert has(pictures.WISHES[2]) == 0 and has(pictures.STEERED) > 1000
 
 
 def test_steering_report_gives_pictures_and_text(tmp_path):
@@ -240,6 +242,6 @@ def test_steering_report_of_a_run_that_was_not_steered_gives_the_picture_back():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_latent_of_every_family_is_drawn(family):
-    run, live = report(relations=1), screen.Live("7")
+    run, live = report(wishes=1), screen.Live("7")
     live._draw(run, latent(family), tiny(family).model.latent_format)
     assert live.picture.startswith("data:image/jpeg;base64,")
