@@ -11,48 +11,48 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class TextImage:
+class Places:
     """Where text and image lie in one attention call: columns text[0] to text[1], image rows from `image` on."""
 
     text: tuple[int, int]
     image: int
 
 
-# What an attention call is made of: rows of its queries, columns of its keys, rows of the text (the model's context),
-# image rows (padded as the model pads them). -> TextImage
-Sequence = Callable[[int, int, int, int], TextImage]
+# Ways to lay them out, by the order of what is in the sequence; references: whatever else stands there. Each is told of
+# an attention call: rows of its queries, columns of its keys, rows of the text (the model's context), and image rows
+# (padded as the model pads them).
 
 
 def crossed(rows, columns, text, image):
-    return TextImage((0, columns), 0)
+    return Places((0, columns), 0)
 
 
 def text_image(rows, columns, text, image):
-    return TextImage((0, columns - image), rows - image)
+    return Places((0, columns - image), rows - image)
 
 
 def text_image_references(rows, columns, text, image):
-    return TextImage((0, text), text)
+    return Places((0, text), text)
 
 
 def text_references_image(rows, columns, text, image):
-    return TextImage((0, text), rows - image)
+    return Places((0, text), rows - image)
 
 
 def image_text(rows, columns, text, image):
-    return TextImage((image, columns), 0)
+    return Places((image, columns), 0)
 
 
 def image_references_text(rows, columns, text, image):
-    return TextImage((columns - text, columns), 0)
+    return Places((columns - text, columns), 0)
 
 
 def registers_text_image(rows, columns, text, image):
-    return TextImage((8, columns - image), rows - image)
+    return Places((8, columns - image), rows - image)
 
 
 def image_text_pooled(rows, columns, text, image):
-    return TextImage((image, image + text), 0)
+    return Places((image, image + text), 0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Family:
 
     blocks: tuple[str, ...]
     attention: str = ""
-    sequence: Sequence = text_image
+    sequence: Callable[[int, int, int, int], Places] = text_image
     patch: int | str = "patch_size"
     bypasses: str = ""
 

@@ -1,4 +1,4 @@
-"""Text encoders of every family: the host's tokenizers and encoder classes, with a few channels and random weights.
+"""How tiny text encoders are made of the host's tokenizers and encoder classes, with random weights.
 
 Vocabularies that the host takes from a checkpoint (Gemma, umT5, mT5, Jina, Mistral, GPT-OSS) are made here.
 """
@@ -12,8 +12,6 @@ import types
 from unittest import mock
 
 import comfy.sd
-import comfy.sd1_clip
-import comfy.sdxl_clip
 import comfy.supported_models_base
 import comfyui_version
 import pytest
@@ -112,18 +110,6 @@ def llm(layers: int = 4) -> dict:
     }  # fmt: skip
 
 
-JINA = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 3,
-}  # and its Gemma
-GPT_OSS = {
-    "vocab_size": 2000, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1,
-}  # fmt: skip
-
-
 class NoVision(torch.nn.Module):
     """In place of a vision tower: one row of ones for each 2x2 patches of the picture."""
 
@@ -152,10 +138,18 @@ def fill(model: torch.nn.Module) -> None:
             p.copy_(torch.randn(p.shape, generator=generator) * scale)
 
 
-def build(tokenizer, encoder, configs: dict, vocabularies: dict | None = None, folder=None, **options):
-    """A comfy.sd.CLIP. configs: settings of the small encoders by the host's names for them."""
+def build(
+    tokenizer,
+    encoder,
+    configs: dict,
+    vocabularies: dict | None = None,
+    options: dict | None = None,
+    folder: str | None = None,
+) -> comfy.sd.CLIP:
+    """configs: settings of the small encoders by the host's names for them; options: other settings of the encoder;
+    folder: of textual-inversion files."""
     target = comfy.supported_models_base.ClipTarget(tokenizer, encoder)
-    options |= {f"{name}_model_config": config for name, config in configs.items()}
+    options = (options or {}) | {f"{name}_model_config": config for name, config in configs.items()}
     mistral = {"tokenizer_object": byte_pairs("<unk>", "<s>", "</s>"), "legacy": False}
     with (
         mock.patch("comfy.text_encoders.qwen_vl.Qwen2VLVisionTransformer", NoVision),
@@ -178,135 +172,3 @@ def build(tokenizer, encoder, configs: dict, vocabularies: dict | None = None, f
         )
     fill(clip.cond_stage_model)
     return clip
-
-
-def _sd3(**present):
-    class Wide(te.sd3_clip.sd3_clip(**present)):
-        """T5's rows have 4096 channels, as the host expects of them."""
-
-        def __init__(self, **options):
-            super().__init__(**options)
-            if self.t5xxl is not None:
-                narrow = self.t5xxl.encode
-                self.t5xxl.encode = lambda ids: (
-                    torch.nn.functional.pad(narrow(ids)[0], (0, 4096 - 32)),
-                    None,
-                )
-
-    return te.sd3_clip.SD3Tokenizer, Wide, {"clip_l": CLIP, "clip_g": CLIP, "t5xxl": T5}
-
-
-def _hidream(**present):
-    configs = {"clip_l": CLIP, "clip_g": CLIP, "t5xxl": T5, "llama": llm()}
-    return te.hidream.HiDreamTokenizer, te.hidream.hidream_clip(**present), configs
-
-
-def _lens():
-    class WithWeights(te.gpt_oss.lens_te()):
-        """The host makes the weights of GPT-OSS only when it loads them."""
-
-        def __init__(self, **options):
-            super().__init__(**options)
-            for module in self.modules():
-                if hasattr(module, "in_features"):
-                    experts = (module.num_experts,) if hasattr(module, "num_experts") else ()
-                    shape = (*experts, module.out_features, module.in_features)
-                    module.weight = torch.nn.Parameter(torch.empty(shape), requires_grad=False)
-
-    marks = ("<|start|>", "<|message|>", "<|end|>", "<|channel|>")
-    vocabulary = torch.frombuffer(bytearray(byte_pairs(*marks).to_str().encode()), dtype=torch.uint8)
-    return te.gpt_oss.LensTokenizer, WithWeights, {}, {"tokenizer_json": vocabulary}
-
-
-def _newbie():
-    vocabularies = {
-        "gemma_spiece_model": gemma(),
-        "jina_spiece_model": pieces(bos=0, pad=1, eos=2, unk=3),
-    }
-    return te.newbie.NewBieTokenizer, te.newbie.te(), vocabularies
-
-
-ENCODERS = {
-    "SD1": lambda: (comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel, {"clip_l": CLIP}),
-    "SD2": lambda: (te.sd2_clip.SD2Tokenizer, te.sd2_clip.SD2ClipModel, {"clip_h": CLIP}),
-    "SDXL": lambda: (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel, {"clip_l": CLIP, "clip_g": CLIP}),
-    "SDXL refiner": lambda: (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLRefinerClipModel, {"clip_g": CLIP}),
-    "Stable Cascade": lambda: (
-        comfy.sdxl_clip.StableCascadeTokenizer, comfy.sdxl_clip.StableCascadeClipModel, {"clip_g": CLIP}
-    ),
-    "SD3": _sd3,
-    "SD3 without T5": lambda: _sd3(t5=False),
-    "SD3 T5 only": lambda: _sd3(clip_l=False, clip_g=False),
-    "SD3 without CLIP-L": lambda: _sd3(clip_l=False),
-    "Flux": lambda: (te.flux.FluxTokenizer, te.flux.flux_clip(), {"clip_l": CLIP, "t5xxl": T5}),
-    "Flux.2": lambda: (te.flux.Flux2Tokenizer, te.flux.flux2_te(), {"mistral3_24b": llm(31)}),
-    "Klein": lambda: (te.flux.KleinTokenizer, te.flux.klein_te(), {"qwen3_4b": llm(28)}),
-    "Klein 8B": lambda: (te.flux.KleinTokenizer8B, te.flux.klein_te(model_type="qwen3_8b"), {"qwen3_8b": llm(28)}),
-    "PixArt, Chroma": lambda: (te.pixart_t5.PixArtTokenizer, te.pixart_t5.pixart_te(), {"t5xxl": T5}),
-    "AuraFlow": lambda: (te.aura_t5.AuraT5Tokenizer, te.aura_t5.AuraT5Model, {"pile_t5xl": T5}),
-    "HunyuanDiT": lambda: (
-        te.hydit.HyditTokenizer, te.hydit.HyditModel, {"hydit_clip": BERT, "mt5xl": T5}, {"mt5xl.spiece_model": t5()}
-    ),
-    "HiDream": _hidream,
-    "HiDream Llama only": lambda: _hidream(clip_l=False, clip_g=False, t5=False),
-    "HiDream O1": lambda: (te.hidream_o1.HiDreamO1Tokenizer, te.hidream_o1.HiDreamO1TE, {}),
-    "Qwen-Image": lambda: (te.qwen_image.QwenImageTokenizer, te.qwen_image.te(), {"qwen25_7b": llm()}),
-    "Z-Image": lambda: (te.z_image.ZImageTokenizer, te.z_image.te(), {"qwen3_4b": llm()}),
-    "Lumina 2": lambda: (te.lumina2.LuminaTokenizer, te.lumina2.te(), {"gemma2_2b": llm()}, {"spiece_model": gemma()}),
-    "Lumina 2 Gemma 3": lambda: (
-        te.lumina2.NTokenizer, te.lumina2.te(model_type="gemma3_4b"), {"gemma3_4b": llm()}, {"spiece_model": gemma()}
-    ),
-    "OmniGen2": lambda: (te.omnigen2.Omnigen2Tokenizer, te.omnigen2.te(), {"qwen25_3b": llm()}),
-    "Boogu": lambda: (te.boogu.BooguTokenizer, te.boogu.te(), {"qwen3vl_8b": llm()}),
-    "Ovis": lambda: (te.ovis.OvisTokenizer, te.ovis.te(), {"qwen3_2b": llm()}),
-    "NewBie": lambda: (*_newbie()[:2], {"": JINA}, _newbie()[2]),
-    "Wan": lambda: (te.wan.WanT5Tokenizer, te.wan.te(), {"umt5xxl": T5}, {"spiece_model": t5()}),
-    "Cosmos": lambda: (te.cosmos.CosmosT5Tokenizer, te.cosmos.te(), {"t5xxl": T5}),
-    "Anima": lambda: (te.anima.AnimaTokenizer, te.anima.te(), {"qwen3_06b": llm()}),
-    "Hunyuan Image": lambda: (te.hunyuan_image.HunyuanImageTokenizer, te.hunyuan_image.te(), {"qwen25_7b": llm()}),
-    "HunyuanVideo 1.5": lambda: (
-        te.hunyuan_video.HunyuanVideo15Tokenizer, te.hunyuan_image.te(), {"qwen25_7b": llm()}
-    ),
-    "HunyuanVideo": lambda: (
-        te.hunyuan_video.HunyuanVideoTokenizer, te.hunyuan_video.hunyuan_video_clip(), {"clip_l": CLIP, "llama": llm()}
-    ),
-    "Kandinsky 5": lambda: (
-        te.kandinsky5.Kandinsky5Tokenizer, te.kandinsky5.te(), {"clip_l": CLIP, "qwen25_7b": llm()}
-    ),
-    "Kandinsky 5 Image": lambda: (
-        te.kandinsky5.Kandinsky5TokenizerImage, te.kandinsky5.te(), {"clip_l": CLIP, "qwen25_7b": llm()}
-    ),
-    "LTXV": lambda: (te.lt.LTXVT5Tokenizer, te.lt.ltxv_te(), {"t5xxl": T5}),
-    "LTX-2": lambda: (  # without its last layer, of 720 million weights
-        te.lt.LTXAVGemmaTokenizer, te.lt.ltxav_te(text_projection_type=None), {"": llm()}, {"spiece_model": gemma()}
-    ),
-    "LongCat": lambda: (te.longcat_image.LongCatImageTokenizer, te.longcat_image.te(), {"qwen25_7b": llm()}),
-    "MageFlow": lambda: (te.mage_flow.MageFlowTokenizer, te.mage_flow.te(), {"qwen3vl_4b": llm()}),
-    "ERNIE": lambda: (te.ernie.ErnieTokenizer, te.ernie.te(), {"ministral3_3b": llm()}),
-    "Krea2": lambda: (te.krea2.Krea2Tokenizer, te.krea2.te(), {"qwen3vl_4b": llm(36)}),
-    "Ideogram4": lambda: (te.ideogram4.Ideogram4Tokenizer, te.ideogram4.te(), {"qwen3vl_8b": llm(36)}),
-    "Ideogram4 with vision": lambda: (
-        te.ideogram4.Ideogram4Qwen3VLTokenizer, te.ideogram4.te_qwen3vl(), {"qwen3vl_8b": llm(36)}
-    ),
-    "Lens": _lens,
-    "JoyImage": lambda: (te.joyimage.JoyImageTokenizer, te.joyimage.te(), {"qwen3vl_8b": llm()}),
-    "PixelDiT": lambda: (
-        te.pixeldit.PixelDiTGemma2Tokenizer, te.pixeldit.pixeldit_te(), {"gemma2_2b": llm()}, {"spiece_model": gemma()}
-    ),
-    "Mochi": lambda: (te.genmo.MochiT5Tokenizer, te.genmo.mochi_te(), {"t5xxl": T5}),
-    "CogVideoX": lambda: (te.cogvideo.CogVideoXTokenizer, te.cogvideo.cogvideo_te(), {"t5xxl": T5}),
-    "MiniMax H3": lambda: (te.minimax.MiniMaxH3Tokenizer, te.minimax.te(), {"qwen3vl_32b": llm()}),
-}  # fmt: skip
-OPTIONS = {"Lens": {"gpt_oss_config": GPT_OSS, "selected_layers": (0, 1)}}
-
-
-@functools.cache
-def encoder(name: str, folder: str | None = None):
-    """folder: of textual-inversion files."""
-    try:
-        tokenizer, model, configs, *vocabularies = ENCODERS[name]()
-    except AttributeError as error:
-        if te.older and isinstance(error.obj, types.ModuleType):
-            pytest.skip(f"ComfyUI {te.version}: {error}")
-        raise
-    return build(tokenizer, model, configs, *vocabularies, folder=folder, **OPTIONS.get(name, {}))

@@ -16,11 +16,15 @@ import comfy.sdxl_clip
 import comfy.supported_models
 import torch
 from encoders import build, te
-from families import DEEP, FLUX, PLAIN, QWEN, SD3, ZIMAGE
 from inside import layout_of
 from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
 from safetensors.torch import save_file
 from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
+from tiny.flux import FLUX
+from tiny.lumina import ZIMAGE
+from tiny.qwen_image import QWEN
+from tiny.sd3 import SD3
+from tiny.stable_diffusion import DEEP, PLAIN
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]

@@ -6,12 +6,12 @@ import comfy.ldm.modules.diffusionmodules.openaimodel
 import comfy.samplers
 import pytest
 import torch
-from families import positive, random, tiny
 from inside import inside, layout_of
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.steering.maps import pooling, shapes, stack_layers
+from tiny import positive, random, tiny
 
 WORDS = pooling([(2,), (4, 5)])
 

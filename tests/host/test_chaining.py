@@ -18,7 +18,6 @@ from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
-from families import CPU, changed, latent, positive, random, tiny
 from inside import PROMPT, aim_of, layout_of
 from learn_to_steer.nodes.host import sampling, steered_model
 from learn_to_steer.nodes.host.capture import capture
@@ -26,6 +25,7 @@ from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.steering.guidance import Steering
 from learn_to_steer.steering.maps import shapes
 from learn_to_steer.steering.report import Report
+from tiny import CPU, changed, latent, positive, random, tiny
 
 from nodes import ControlNetApplyAdvanced
 

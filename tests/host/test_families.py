@@ -11,7 +11,6 @@ import comfy.samplers
 import comfyui_version
 import pytest
 import torch
-from families import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
 from inside import PROMPT, aim_of, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host import families
 from learn_to_steer.nodes.host.capture import capture
@@ -22,6 +21,7 @@ from learn_to_steer.steering.guidance import Steering
 from learn_to_steer.steering.losses import Aim
 from learn_to_steer.steering.maps import MapLayout, pooling, shapes, stack_layers
 from learn_to_steer.steering.report import Report
+from tiny import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
 
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
 

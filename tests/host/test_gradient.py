@@ -7,11 +7,11 @@ import comfy.ops
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, latent, positive, random, tiny
 from inside import inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.gradient import differentiable, recomputed
 from learn_to_steer.steering.maps import pooling, shapes
+from tiny import FAMILIES, latent, positive, random, tiny
 
 # One of each kind of trouble: convolutions, in-place residuals, rotary kernels, gated feed-forwards, cross-attention.
 SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import server
 import torch
-from families import FAMILIES, latent, tiny
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.host import screen
@@ -20,6 +19,7 @@ from learn_to_steer.steering import pictures
 from learn_to_steer.steering.losses import Score
 from learn_to_steer.steering.report import Report, SteeredStep
 from PIL import Image
+from tiny import FAMILIES, latent, tiny
 
 SETTINGS = dict(strength=1.0, start=0.0, end=0.6, refinements=1, target=0.9, sharing="together")
 

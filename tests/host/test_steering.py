@@ -5,7 +5,6 @@ import comfy.sample
 import comfy.samplers
 import pytest
 import torch
-from families import tiny
 from inside import layout_of
 from learn_to_steer.nodes.attention_capture import AttentionCapture, Capture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
@@ -24,6 +23,7 @@ from learn_to_steer.steering.losses.classifier import ClassifierLoss
 from learn_to_steer.steering.maps import MapSettings, pooling
 from learn_to_steer.steering.report import Report
 from learn_to_steer.steering.words import Words
+from tiny import tiny
 
 PROMPT = "a giraffe above an airplane"
 register_folders()

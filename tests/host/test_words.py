@@ -15,6 +15,7 @@ from learn_to_steer.nodes.host import words as host_words
 from learn_to_steer.nodes.host.words import find_rows
 from learn_to_steer.steering.tokens import phrase_positions, variants
 from safetensors.torch import save_file
+from tiny import ENCODERS, encoder
 
 PROMPT = "a big dog left of a red cat"
 LONG = "a photo of " + "tall old blue garden, " * 20 + "a dog left of a red cat"
@@ -22,7 +23,7 @@ SEES_BOTH_WAYS = (
     "SD3", "SD3 T5 only", "SD3 without CLIP-L", "HiDream", "HiDream O1", "Flux", "PixArt, Chroma", "AuraFlow",
     "HunyuanDiT", "Wan", "Cosmos", "Anima", "LTXV", "Mochi", "CogVideoX",
 )  # fmt: skip
-everything = pytest.mark.parametrize("name", encoders.ENCODERS)
+everything = pytest.mark.parametrize("name", ENCODERS)
 
 
 def span_of(prompt: str, phrase: str, nth: int = -1) -> tuple[int, int]:
@@ -104,7 +105,7 @@ def check(name: str, clip, prompt: str, word: str, other: str, **kwargs):
 
 @everything
 def test_rows_are_those_that_move(name):
-    clip = encoders.encoder(name)
+    clip = encoder(name)
     check(name, clip, PROMPT, "red", "hot")
     check(name, clip, PROMPT, "cat", "bird")
     check(name, clip, "(big:1.2) dog, a ((red) cat:0.9)", "cat", "bird")
@@ -116,15 +117,15 @@ def test_rows_are_those_that_move(name):
 @pytest.mark.parametrize("name", ["SD1", "SD2", "SDXL", "SDXL refiner", "Stable Cascade", "SD3", "Flux"])
 @pytest.mark.parametrize("vectors", ["fits", "wide"])
 def test_rows_after_an_embedding(name, vectors, embeddings):
-    clip = encoders.encoder(name, embeddings)
+    clip = encoder(name, embeddings)
     check(name, clip, f"embedding:{vectors} a big dog, embedding:{vectors} a red cat", "cat", "bird")
     check(name, clip, f"(embedding:{vectors}:1.1) {LONG}", "cat", "bird")
 
 
 @pytest.mark.parametrize("name", ["Hunyuan Image", "HunyuanVideo 1.5"])
 def test_quoted_words_have_rows_of_their_own(name):
-    with mock.patch.dict(encoders.ENCODERS):
-        tokenizer, model, configs = encoders.ENCODERS[name]()
+    with mock.patch.dict(ENCODERS):
+        tokenizer, model, configs = ENCODERS[name]()
         clip = encoders.build(tokenizer, model, {**configs, "": {**encoders.T5, "d_model": 16}})
     prompt = 'a dog left of a "red" cat'
     assert set(find_rows(clip, prompt, span_of(prompt, "red"))) == {"qwen25_7b", "byt5"}
@@ -135,7 +136,7 @@ def test_quoted_words_have_rows_of_their_own(name):
 
 @pytest.mark.parametrize("name", ["Qwen-Image", "MageFlow", "JoyImage", "Boogu"])
 def test_pictures_before_the_prompt(name):
-    clip = encoders.encoder(name)
+    clip = encoder(name)
     if name == "MageFlow":
         check(name, clip, PROMPT, "cat", "bird", images=[torch.rand(1, 64, 64, 3)] * 2)
     check(name, clip, PROMPT, "cat", "bird", images=[torch.rand(1, 64, 64, 3)])
@@ -191,7 +192,7 @@ def plain(text: str) -> str:
     ],
 )  # fmt: skip
 def test_tokens_spell_the_phrase(name, prompt, phrase, nth):
-    clip = encoders.encoder(name)
+    clip = encoder(name)
     for key in clip.tokenize(prompt):
         text = plain(spelled(clip, key, prompt, span_of(prompt, phrase, nth)))
         if "byt5" in key or "<unk>" in text or "⁇" in text or "[unk]" in text:
@@ -210,7 +211,7 @@ def test_tokens_spell_the_phrase(name, prompt, phrase, nth):
      ("Lens", "WithWeights keeps")],
 )  # fmt: skip
 def test_a_prompt_that_is_cut_off(name, phrase):
-    clip = encoders.encoder(name)
+    clip = encoder(name)
     prompt = "a red dog left of a cat, " + "tall old blue garden, " * 130 + "a bird"
     tail = "a bird left of a cat, " + "tall old blue garden, " * 130
     for text in (prompt, prompt + tail):
@@ -224,25 +225,25 @@ def test_a_prompt_that_is_cut_off(name, phrase):
 
 @everything
 def test_a_phrase_without_tokens(name):
-    clip = encoders.encoder(name)
+    clip = encoder(name)
     for prompt in ("", "  ", "a dog"):
         with pytest.raises(ValueError, match="is not among the tokens"):
             find_rows(clip, prompt, (1, 1))
 
 
 def test_a_conditioning_of_another_prompt():
-    clip = encoders.encoder("SD1")
+    clip = encoder("SD1")
     assert find_rows(clip, PROMPT, span_of(PROMPT, "cat"), rows=77) == {"clip": (8,)}
     with pytest.raises(ValueError, match="154 text rows, but SD1ClipModel makes 77"):
         find_rows(clip, PROMPT, span_of(PROMPT, "cat"), rows=154)
 
 
 def test_an_encoder_that_is_not_known():
-    class NewEncoder(type(encoders.encoder("SD1").cond_stage_model)):
+    class NewEncoder(type(encoder("SD1").cond_stage_model)):
         def encode_token_weights(self, tokens):
             return super().encode_token_weights(tokens)
 
-    clip = copy.copy(encoders.encoder("SD1"))
+    clip = copy.copy(encoder("SD1"))
     clip.cond_stage_model = copy.copy(clip.cond_stage_model)
     clip.cond_stage_model.__class__ = NewEncoder
     with pytest.raises(ValueError, match="NewEncoder.*Relation Parse.*dog@2"):
