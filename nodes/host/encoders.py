@@ -41,7 +41,7 @@ def after_user_or_36(ids: list[int]) -> RowTokens:
 
 
 def between_user_and_end(ids: list[int]) -> RowTokens:
-    """LongCat drops what follows the prompt too. RowTokens of padding stay."""
+    """LongCat drops what follows the prompt too. Rows of padding stay."""
     rows = after_user(ids) if 151644 in ids else every(ids)
     if 151645 not in ids:
         return rows

@@ -1,6 +1,7 @@
 """Where each family of text-to-image models has its text-to-image attention: one table, proven family by family.
 
-Measured on ComfyUI 0.30.0 (tests/host/test_families.py); FAMILIES.md beside this file shows what was verified for each.
+Measured on ComfyUI 0.30.0 (tests/host/test_families.py); FAMILIES.md beside this file shows what was verified for each,
+ADDING.md how one is added.
 """
 
 import math

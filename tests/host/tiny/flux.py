@@ -15,6 +15,7 @@ FLUX2 = FLUX | {
     "theta": 2000, "mlp_ratio": 3.0, "patch_size": 1, "qkv_bias": False, "txt_ids_dims": [3], "ops_bias": False,
     "global_modulation": True, "mlp_silu_act": True, "default_ref_method": "index", "ref_index_scale": 10.0,
 }  # fmt: skip
+LONGCAT = FLUX | {"guidance_embed": False, "vec_in_dim": None, "txt_ids_dims": [1, 2]}
 
 MODELS = {
     "Flux": Tiny("Flux", FLUX, SMALL, values=pooled(24)),
@@ -23,9 +24,8 @@ MODELS = {
         values=lambda: {"pooled_output": random(1, 24), "reference_latents": [random(1, 16, 8, 8)]},
     ),
     "Flux.2": Tiny("Flux2", FLUX2, TALL, values=pooled(24), columns=512, column=512 - 20 + 3),
-    "LongCat-Image": Tiny(
-        "LongCatImage", FLUX | {"guidance_embed": False, "vec_in_dim": None, "txt_ids_dims": [1, 2]}, SMALL,
-    ),
+    "LongCat-Image": Tiny("LongCatImage", LONGCAT, SMALL),
+    "Ovis": Tiny("Flux", LONGCAT | {"yak_mlp": True, "txt_norm": True}, SMALL),
 }  # fmt: skip
 
 ENCODERS = {

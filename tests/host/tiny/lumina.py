@@ -2,7 +2,7 @@
 
 from encoders import gemma, llm, pieces, te
 
-from . import SMALL, Tiny, masked
+from . import SMALL, Tiny, masked, pooled
 
 LUMINA = {
     "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 64, "n_layers": 2, "n_refiner_layers": 1,
@@ -20,6 +20,7 @@ ZPIXEL = ZIMAGE | {
 
 MODELS = {
     "Lumina 2": Tiny("Lumina2", LUMINA, SMALL, values=masked()),
+    "NewBie": Tiny("Lumina2", LUMINA | {"clip_text_dim": 24}, SMALL, values=pooled(24)),
     "Z-Image": Tiny("ZImage", ZIMAGE, SMALL),
     "Z-Image pixel": Tiny("ZImagePixelSpace", ZPIXEL, (1, 3, 96, 80)),
 }
