@@ -143,6 +143,17 @@ def test_what_is_missing_or_too_large_is_found(packed):
     assert strangers(packed | {f"web/{at}.png": bytes(int(LARGEST)) for at in range(2)})
 
 
+def test_the_script_tells_what_it_packs(tree, packed, tmp_path, monkeypatch, capsys):
+    """With the zip that was made already."""
+    monkeypatch.setattr(pack, "copied", lambda folder: tree)
+    monkeypatch.setattr(pack, "zipped", lambda folder: folder / "node.zip")
+    pack.main(["--into", str(tmp_path)])
+    with ZipFile(tmp_path / "output" / "learn-to-steer.zip") as zip:
+        assert zip.namelist() == list(packed)
+    said = capsys.readouterr().out
+    assert all(name in said for name in packed) and f"{len(packed)} files" in said
+
+
 # --- What the scanner must not find -----------------------------------------------------------------------------------
 
 TEXTS = {".css", ".js", ".json", ".md", ".py", ".svg", ".toml"}

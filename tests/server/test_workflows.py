@@ -1,9 +1,11 @@
 """The demo model's workflows in a real ComfyUI server, as an artist would run them."""
 
 import asyncio
+import contextlib
 import copy
 import itertools
 import json
+import re
 import struct
 import threading
 import time
@@ -30,8 +32,10 @@ from live_server import (
     to_api,
     widgets,
 )
+from PIL import Image
 
-from workflows import pictures
+import demo as demo_script
+import workflows
 
 BUNDLED = sorted((ROOT / "workflows").glob("*.json"))
 WORKFLOWS = [path for path in BUNDLED if "(emoji demo)" in path.stem]
@@ -135,12 +139,52 @@ def test_nodes_do_not_overlap(bundled):
         assert any(apart), (a["type"], b["type"])
 
 
-def test_workflow_makes_pictures(server, object_info, workflow):
+@pytest.fixture(scope="module")
+def pictures():
+    """workflows.pictures, which runs a graph; one that was run before is not run again."""
+    made, original = {}, workflows.pictures
+
+    def run(server, graph: dict) -> list[np.ndarray]:
+        key = json.dumps(graph, sort_keys=True)
+        if key not in made:
+            made[key] = original(server, graph)
+        return made[key]
+
+    return run
+
+
+def test_workflow_makes_pictures(server, object_info, workflow, pictures):
     graph = to_api(json.loads(workflow.read_text()), object_info)
     saved_pictures = pictures(server, graph)
     assert saved_pictures
     for shown in saved_pictures:
         assert shown.shape == (128, 128, 3) and shown.std() > 5
+
+
+def test_bundled_workflows_are_what_is_written(server, pictures, tmp_path, monkeypatch):
+    """And their pictures have the same size."""
+    monkeypatch.setattr(workflows, "serving", lambda: contextlib.nullcontext(server))
+    monkeypatch.setattr(workflows, "pictures", pictures)
+    workflows.main(["--into", str(tmp_path)])
+    written = sorted((tmp_path / "workflows").iterdir())
+    assert [path.name for path in written] == sorted(path.name for path in (ROOT / "workflows").iterdir())
+    for path in written:
+        bundled = ROOT / "workflows" / path.name
+        if path.suffix == ".json":
+            assert path.read_text() == bundled.read_text(), path.name
+        else:
+            with Image.open(path) as new, Image.open(bundled) as old:
+                assert (new.format, new.size) == (old.format, old.size), path.name
+
+
+def test_the_demo_judges_its_pictures(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo_script, "serving", lambda: contextlib.nullcontext(server))
+    demo_script.main(["--into", str(tmp_path), "--more", "0"])
+    said = capsys.readouterr().out
+    assert re.search(r"giraffe above airplane: plain shows .*, steered shows giraffe above airplane \(", said)
+    assert re.search(r"Right: plain \d of 1, steered 1 of 1\.", said)
+    names = {"demo.png", "plain-1.png", "steered-1.png"}
+    assert {path.name for path in (tmp_path / "output").iterdir()} == names
 
 
 def test_steered_picture_has_the_giraffe_above_the_airplane(server, demo):
