@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test families test-hosts bench bench-cost train workflows pictures pack clean
+.PHONY: help setup demo test families test-hosts bench bench-cost train workflows pictures docs pack clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -48,6 +48,9 @@ workflows: setup  ## write the bundled workflows and their pictures again
 
 pictures: setup  ## take the pictures of README and the help pages again, in a browser
 	@$(VENV) -m pytest tests/browser/test_walk.py --write-pictures
+
+docs: setup  ## write the nodes' inputs and outputs into their help pages again
+	@$(VENV) tools/help_pages.py
 
 pack: setup  ## check and make the zip that the Comfy registry would get; it goes to output/
 	@$(VENV) tools/pack.py

@@ -7,7 +7,7 @@ rest of each page is written by hand.
 """
 
 from live_server import choices, inputs, serving
-from paths import ROOT, WORK, arguments
+from paths import ROOT, arguments
 
 BEGIN, END = "<!-- from the nodes, by make docs -->", "<!-- by hand -->"
 ELSEWHERE = ("sampler_name", "scheduler", "classifier")  # their options are the host's, or the user's files
@@ -25,52 +25,43 @@ def filled(page: str, info: dict) -> str:
 
 def tables(info: dict) -> str:
     """Markdown: a table of the inputs, if the node has any, and one of the outputs."""
-    asked = [
-        (name, value(name, spec), spec[1]["tooltip"], spec[1].get("advanced", False))
-        for name, spec in inputs(info).items()
-    ]
-    given = zip(info["output_name"], info["output"], info["output_tooltips"], strict=True)
-    parts = []
-    if asked:
-        rows = [(f"**{name}**" + " (advanced)" * hidden, kind, tooltip) for name, kind, tooltip, hidden in asked]
-        parts.append("## Inputs\n\n" + table(("input", "value", "what it is"), rows))
-    rows = [(f"**{name}**", kind, tooltip) for name, kind, tooltip in given]
-    parts.append("## Outputs\n\n" + table(("output", "value", "what it is"), rows))
-    return "\n\n".join(parts)
+    asked = [(name, spec[1]["tooltip"], value(name, spec)) for name, spec in inputs(info).items()]
+    kinds = [PLAIN.get(kind, kind) for kind in info["output"]]
+    given = list(zip(info["output_name"], info["output_tooltips"], kinds, strict=True))
+    return "\n\n".join(table(title, rows) for title, rows in (("Inputs", asked), ("Outputs", given)) if rows)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def table(title: str, rows: list[tuple[str, str, str]]) -> str:
+    """rows: name, tooltip, value. Two columns: the editor shows pages in a narrow panel and cuts off what is wider."""
+    cells = [(f"**{name}**", f"{tooltip} *({kind})*".replace("|", "\\|")) for name, tooltip, kind in rows]
+    lines = [f"| {name} | {text} |" for name, text in cells]
+    return "\n".join([f"## {title}", "", "| name | what it is |", "|---|---|", *lines])
 
 
 def value(name: str, spec: list) -> str:
-    """What an input takes, in words: "number from 0 to 5, usually 1"."""
+    """What an input takes, in words: "number from 0 to 5; usually 1"."""
     kind, settings = spec[0], spec[1]
-    usual = settings.get("default")
+    taken, usual = PLAIN.get(kind, kind), settings.get("default")
+    if settings.get("control_after_generate"):
+        return taken  # a seed: any will do
     if (options := choices(spec)) is not None:
-        known = name not in ELSEWHERE
-        taken = ", ".join(f"`{option}`" for option in options) if known else "one of a list"
-        usual = usual and f"`{usual}`"
-    elif kind in PLAIN:
-        taken = PLAIN[kind]
-        if settings.get("control_after_generate"):
-            return taken  # a seed: any will do
-        if kind in ("INT", "FLOAT"):
-            taken += f" from {settings['min']:g} to {settings['max']:g}"
-            usual = f"{usual:g}"
-        elif kind == "BOOLEAN":
-            usual = "on" if usual else "off"
-        elif usual is not None:
-            usual = f"`{usual}`" if usual else "empty"
-    else:
-        taken = kind + (", may be left open" if settings.get("optional") else "")
-    return taken if usual is None else f"{taken}; usually {usual}"
+        taken = "one of a list" if name in ELSEWHERE else ", ".join(f"`{option}`" for option in options)
+    elif kind in ("INT", "FLOAT"):
+        taken += f" from {settings['min']:g} to {settings['max']:g}"
+        taken += f" in steps of {settings['step']}" if kind == "INT" and settings.get("step", 1) > 1 else ""
+    if kind == "BOOLEAN":
+        usual = "on" if usual else "off"
+    elif isinstance(usual, str):
+        usual = f"`{usual}`" if usual else "empty"
+    elif usual is not None:
+        usual = f"{usual:g}"
+    told = [taken] + [f"usually {usual}"] * (usual is not None) + ["advanced"] * settings.get("advanced", False)
+    return "; ".join(told)
 
 
 def main(given: list[str] | None = None) -> None:
     into = arguments(__doc__).parse_args(given).into
-    with serving(into / WORK / "comfyui") as server:
+    with serving() as server:
         object_info = server.object_info()
     for path in sorted((ROOT / "web" / "docs").glob("*.md")):
         page = filled(path.read_text("ascii"), object_info[path.stem])

@@ -1,7 +1,9 @@
-"""Help pages and translations in a real ComfyUI server, against what it tells about the nodes."""
+"""README, help pages and translations in a real ComfyUI server, against what it tells about the nodes."""
 
+import contextlib
 import re
 
+import help_pages
 import pytest
 from live_server import PACK, ROOT, choices, inputs, serving
 
@@ -29,14 +31,6 @@ def language(server, request):
     return server.get("/i18n")[request.param]
 
 
-def lines(id: str, title: str) -> dict[str, str]:
-    """A section of a node's page: what stands behind each name."""
-    page = (DOCS / f"{id}.md").read_text()
-    section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)[1]
-    found = re.findall(r"^- \*\*(.+?)\*\*: (.*?)(?=^- |\Z)", section, re.DOTALL | re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
-
-
 def test_every_node_has_a_page_that_the_editor_finds(server, nodes):
     assert nodes.keys() == {page.stem for page in DOCS.glob("*.md")}
     for id, info in nodes.items():
@@ -47,25 +41,23 @@ def test_every_node_has_a_page_that_the_editor_finds(server, nodes):
             assert server.open(f"/extensions/{folder}/docs/{path}") == (DOCS / path).read_bytes()
 
 
-def test_pages_name_every_input_and_output(nodes):
+def test_pages_tell_of_every_input_and_output_what_the_node_tells(nodes):
     for id, info in nodes.items():
-        assert (DOCS / f"{id}.md").read_text().startswith(f"# {info['display_name']}\n")
-        assert list(lines(id, "Inputs")) == list(inputs(info)), id
-        assert list(lines(id, "Outputs")) == info["output_name"], id
+        page = (DOCS / f"{id}.md").read_text()
+        assert page.startswith(f"# {info['display_name']}\n")
+        assert page == help_pages.filled(page, info), "Run `make docs`."
 
 
-def test_pages_tell_defaults_and_options(nodes):
-    for id, info in nodes.items():
-        told = lines(id, "Inputs")
-        for name, spec in inputs(info).items():
-            if spec[0] in ("INT", "FLOAT") and name != "seed":
-                usual = re.escape(f"Usual: {spec[1]['default']:g}")
-                assert re.search(rf"{usual}(?!\.?\d)", told[name]), (id, name)
-            if name not in ("sampler_name", "scheduler"):  # whose options are the host's
-                assert all(f"`{option}`" in told[name] for option in choices(spec) or ()), (
-                    id,
-                    name,
-                )
+def test_the_tool_writes_the_pages(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(help_pages, "serving", lambda: contextlib.nullcontext(server))
+    help_pages.main(["--into", str(tmp_path)])
+    written = {path.name: path.read_text() for path in (tmp_path / "web" / "docs").iterdir()}
+    assert written == {path.name: path.read_text() for path in DOCS.glob("*.md")}
+
+
+def test_readme_names_every_node(nodes):
+    named = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(info["display_name"].partition(" (")[0] for info in nodes.values())
 
 
 def test_every_node_is_explained_and_can_be_found(nodes):
@@ -87,7 +79,9 @@ def test_translations_are_complete_and_none_is_left_over(nodes, language):
         assert node.get("inputs", {}).keys() == inputs(info).keys(), id
         for name, spec in inputs(info).items():
             assert node["inputs"][name].keys() == {"name", "tooltip"}, (id, name)
-            assert node["inputs"][name]["tooltip"] != spec[1]["tooltip"]
+            told = node["inputs"][name]["tooltip"]
+            assert told != spec[1]["tooltip"]
+            assert name in help_pages.ELSEWHERE or all(option in told for option in choices(spec) or ()), (id, name)
             shown = node["inputs"][name]["name"]
             assert shown != name or name in SAME, (id, name)
         assert list(node["outputs"]) == [str(index) for index in range(len(info["output"]))], id
