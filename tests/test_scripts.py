@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import os
 import re
@@ -159,7 +160,7 @@ def test_the_results_that_are_told_are_the_recorded_ones():
 
 
 def test_cost_of_a_small_model(tmp_path, monkeypatch):
-    """Its processes run in this one, one after the other."""
+    """Its processes run in this one, one after the other, so memory that was had before would not be seen."""
 
     def here(command, **_):
         assert Path(command[1]).samefile(cost.__file__)
@@ -169,7 +170,9 @@ def test_cost_of_a_small_model(tmp_path, monkeypatch):
 
     small = f"--into {tmp_path} --tiny --models SD1.5 --repeat 1 --dtype float32"
     ((script, *arguments),) = calls("bench-cost", f"COST={small} --ways guided")
+    sizes = itertools.count(1)
     monkeypatch.setattr(cost.subprocess, "run", here)
+    monkeypatch.setattr(cost, "resident", lambda field: next(sizes))
     assert (ROOT / script).samefile(cost.__file__)
     cost.main([*arguments, "plain step"])
     results = json.loads((tmp_path / BENCH / "cost.json").read_text())
@@ -314,6 +317,11 @@ def test_what_is_called_is_there(target):
         assert call[0] != "-m" or importlib.util.find_spec(call[1])
         assert all((ROOT / word).exists() for word in words if "/" in word)
         assert words[0] != "pytest" or {word for word in words if word.startswith("--")} <= {*options}
+
+
+def test_the_tests_that_readme_tells_of_are_there():
+    told = re.findall(r"`(tests/[\w/]+\.py)", (ROOT / "tests" / "README.md").read_text())
+    assert len(told) > 15 and all((ROOT / path).exists() for path in told)
 
 
 # --- What is covered --------------------------------------------------------------------------------------------------
