@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from .relations import DIRECTIONS, RELATIONS, holds
+from .relations import DIRECTIONS, RELATIONS, Box, holds
 from .words import Wish
 
 
@@ -14,7 +12,7 @@ class Found:
     """A thing that was found in a picture. box: left, top, right, bottom, in px; confidence: 0..1."""
 
     name: str
-    box: tuple[float, float, float, float]
+    box: Box
     confidence: float = 1.0
 
 
@@ -49,7 +47,7 @@ def _verdict(found: Sequence[Found], wish: Wish) -> Verdict:
             missing.append(phrase.text)
     if missing:
         return Verdict(wish, False, False, " and ".join(f"no {name}" for name in missing))
-    boxes = [torch.tensor(thing.box) for thing in things]
+    boxes = [thing.box for thing in things]
     granted = holds(wish.relation, *boxes)
     if granted is None:
         return Verdict(wish, True, None, f'whether it is "{wish.relation}" cannot be told from boxes')

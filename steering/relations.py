@@ -1,14 +1,15 @@
 """Spatial relations and what they mean as geometry: one table, from which everything else about them follows.
 
 Opposites and mirror images, GenEval's rule on boxes, the label of a training picture and a loss's mask over offsets are
-all read off this table.
+all read off this table. It needs no torch: a prompt is read without it.
 """
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OVERLAP = 0.1  # GenEval's position_threshold: the share of both sizes by which an offset is shortened
 TOWARDS = 0.5  # GenEval's: what is left must point more than so much that way, 1 being straight
@@ -16,7 +17,9 @@ BOTH = 0.25  # of a diagonal, both ways: at least 15 degrees away from straight
 CLOSE = 0.5  # near: the gap is at most so much of the mean size
 HELD = 0.8  # inside: so much of the subject's box lies in the object's
 MIDDLE = (0.2, 0.8)  # between: where on the way from one object to the other
+ASIDE = 0.5  # and so far from it at most, in parts of that way
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom in one unit, y down
 
 Direction = tuple[int, int, int, int]
 NOWHERE: Direction = (0, 0, 0, 0)
@@ -61,7 +64,7 @@ RELATIONS = {
     "between": Relation(between=True),
 }
 DIRECTIONS = {name: relation.direction for name, relation in RELATIONS.items() if any(relation.direction)}
-NAME_OF = {direction: name for name, direction in DIRECTIONS.items()}
+NAME_OF: dict[tuple[int, ...], str] = {direction: name for name, direction in DIRECTIONS.items()}
 # "A left of B" says the same as "B right of A". Inside and between have no such word.
 OPPOSITE = {"near": "near"} | {
     name: NAME_OF[back]
@@ -85,21 +88,26 @@ def mirrored(name: str, mirror: int) -> str:
 # --- Where it holds -------------------------------------------------------------------------------------------------
 
 
-def points(name: str, offset: Tensor, sizes: Tensor | float = 0.0) -> Tensor:
+def points(
+    name: str,
+    x: "float | Tensor",
+    y: "float | Tensor",
+    width: "float | Tensor" = 0.0,
+    height: "float | Tensor" = 0.0,
+) -> "bool | Tensor":
     """Does the subject stand in this direction as seen from the object? (GenEval's evaluate_images, relative_position.)
 
-    offset: from the object's middle to the subject's, (..., 2) in any unit, x and y; sizes: the sum of both widths and
-    heights in the same unit, (..., 2). Returns bools (...). Over a grid of offsets this is a loss's mask.
+    x, y: from the object's middle to the subject's, in any unit; width, height: the sums of both, in the same unit.
+    Numbers give a bool; tensors of one shape give bools of that shape: over a grid of offsets, a loss's mask.
     Raises ValueError for a relation that is no direction in the picture.
     """
-    x, y, depth, within = DIRECTIONS.get(name, NOWHERE)
-    if depth or within or not (x or y):
+    right, down, depth, within = DIRECTIONS.get(name, NOWHERE)
+    if depth or within or not (right or down):
         raise ValueError(f'"{name}" is no direction in the picture.')
-    left = (offset.abs() - OVERLAP * sizes).clamp_min(0) * offset.sign()
-    along = left / offset.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    straight = TOWARDS if not (x and y) else BOTH
-    way = along * along.new_tensor([x, y])
-    return ((way > straight) | (along.new_tensor([x, y]) == 0)).all(-1)
+    least = (BOTH if right and down else TOWARDS) * (x * x + y * y) ** 0.5
+    axes = [(step * offset, size) for step, offset, size in ((right, x, width), (down, y, height)) if step]
+    ways = [along - OVERLAP * size > least for along, size in axes]
+    return ways[0] & ways[-1]
 
 
 def clear(offset: tuple[float, float]) -> str | None:
@@ -111,10 +119,10 @@ def clear(offset: tuple[float, float]) -> str | None:
     return NAME_OF[(0 if not across else 1 if x > 0 else -1), (0 if across else 1 if y > 0 else -1), 0, 0]
 
 
-def holds(name: str, subject: Tensor, *objects: Tensor) -> bool | None:
-    """Does the relation hold between these boxes, (4,) each: left, top, right, bottom in one unit?
+def holds(name: str, subject: Box, *objects: Box) -> bool | None:
+    """Does the relation hold between these boxes? None where boxes cannot tell (in front of, behind).
 
-    None where boxes cannot tell (in front of, behind). Directions by GenEval's rule; the others by rules of our own.
+    Directions by GenEval's rule; the others by rules of our own.
     Raises ValueError for another number of objects than the relation has.
     """
     relation = RELATIONS[name]
@@ -122,31 +130,47 @@ def holds(name: str, subject: Tensor, *objects: Tensor) -> bool | None:
         raise ValueError(f'"{name}" is about {relation.things} things, and {1 + len(objects)} boxes are given.')
     if not relation.visible:
         return None
-    middle, size = _middle(subject), _size(subject)
-    other = objects[0]
     if relation.near:
-        gap = (torch.maximum(subject[:2], other[:2]) - torch.minimum(subject[2:], other[2:])).clamp_min(0)
-        return bool(gap.norm() <= CLOSE * (size + _size(other)).mean() / 2)
-    if relation.direction[3]:
-        common = (torch.minimum(subject[2:], other[2:]) - torch.maximum(subject[:2], other[:2])).clamp_min(0)
-        smaller = size.prod() < _size(other).prod()
-        return bool(smaller and common.prod() >= HELD * size.prod())
+        return _near(subject, *objects)
     if relation.between:
-        way = _middle(objects[1]) - _middle(other)
-        share = (middle - _middle(other)) @ way / (way @ way).clamp_min(1e-6)
-        aside = (middle - _middle(other) - share * way).norm()
-        return bool(MIDDLE[0] <= share <= MIDDLE[1] and aside <= 0.5 * way.norm())
-    return bool(points(name, middle - _middle(other), size + _size(other)))
+        return _between(subject, *objects)
+    if relation.direction[3]:
+        return _inside(subject, *objects)
+    (width, height), (other_width, other_height) = _size(subject), _size(objects[0])
+    return bool(points(name, *_way(objects[0], subject), width + other_width, height + other_height))
 
 
-def labels(subject: Tensor, object: Tensor) -> set[str]:
+def labels(subject: Box, object: Box) -> set[str]:
     """All relations of two things that hold between their boxes; a picture can satisfy several."""
     return {name for name, r in RELATIONS.items() if r.things == 2 and holds(name, subject, object)}
 
 
-def _middle(box: Tensor) -> Tensor:
-    return (box[:2] + box[2:]) / 2
+def _near(subject: Box, object: Box) -> bool:
+    mean = (sum(_size(subject)) + sum(_size(object))) / 4
+    return math.hypot(*(max(-shared, 0.0) for shared in _shared(subject, object))) <= CLOSE * mean
 
 
-def _size(box: Tensor) -> Tensor:
-    return box[2:] - box[:2]
+def _inside(subject: Box, object: Box) -> bool:
+    area = math.prod(_size(subject))
+    common = math.prod(max(shared, 0.0) for shared in _shared(subject, object))
+    return area < math.prod(_size(object)) and common >= HELD * area
+
+
+def _between(subject: Box, first: Box, second: Box) -> bool:
+    (x, y), (way_x, way_y) = _way(first, subject), _way(first, second)
+    along, across, whole = x * way_x + y * way_y, abs(x * way_y - y * way_x), way_x**2 + way_y**2
+    return whole > 0 and MIDDLE[0] * whole <= along <= MIDDLE[1] * whole and across <= ASIDE * whole
+
+
+def _way(start: Box, end: Box) -> tuple[float, float]:
+    """From the middle of one box to that of the other, (x, y)."""
+    return (end[0] + end[2] - start[0] - start[2]) / 2, (end[1] + end[3] - start[1] - start[3]) / 2
+
+
+def _size(box: Box) -> tuple[float, float]:
+    return box[2] - box[0], box[3] - box[1]
+
+
+def _shared(a: Box, b: Box) -> tuple[float, float]:
+    """How far the boxes overlap in x and in y; below 0 it is the gap between them."""
+    return min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])

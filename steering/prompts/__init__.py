@@ -1,13 +1,16 @@
 """A prompt -> its wishes: which thing is to be where, and which characters name it.
 
-text -> pieces (phrases.py, with the words of lexicon.py) -> wishes (reader.py) -> without repetitions (checks.py).
+text -> words (text.py) -> pieces (splitter.py; what a word is: forms.py, how far a noun phrase reaches: nouns.py) ->
+parts, relation words together with their object (parts.py) -> wishes (reader.py, which keeps mind.py in mind; relation
+words: statements.py, words of place without an object: places.py) -> without repetitions (checks.py).
+lexicon.py holds the English of all that; corrections.py reads wishes that are written by hand.
 `python -m steering.prompts` reads one prompt a line and writes one JSON object a line.
 """
 
 from .checks import Parsed, checked
 from .corrections import override
-from .phrases import pieces
 from .reader import read
+from .splitter import pieces
 
 __all__ = ["Parsed", "override", "parse"]
 

@@ -1,12 +1,12 @@
 """Reads one prompt a line, writes one JSON object a line."""
 
+import io
 import json
 import sys
 
 from . import parse
 
-sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  it is a file here
-for line in sys.stdin:
+for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"):
     parsed = parse(line.rstrip("\r\n"))
     wishes = [
         {

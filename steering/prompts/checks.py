@@ -25,14 +25,13 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
     after: dict[tuple, list[tuple[tuple, Wish]]] = {}
     kept, warnings = [], []
     for wish in found:
-        a, b, *second = (phrase.name for phrase in wish.things)
-        label, c = wish.relation, second[0] if second else None
-        if a == b:
-            b = wish.object.span
-        if earlier := said.get((a, label, b, c)):
+        a, object, *second = (phrase.name for phrase in wish.things)
+        b = object if object != a else wish.object.span
+        relation, c = wish.relation, second[0] if second else None
+        if earlier := said.get((a, relation, b, c)):
             warnings.append(f'"{wish}" says the same as "{earlier}", so it counts once.')
             continue
-        direction = DIRECTIONS.get(label, NOWHERE)
+        direction = DIRECTIONS.get(relation, NOWHERE)
         steps = [((axis, a), (axis, b)) if s < 0 else ((axis, b), (axis, a)) for axis, s in enumerate(direction) if s]
         earlier = next(filter(None, (_way(after, end, begin) for begin, end in steps)), None)
         if earlier:
@@ -44,11 +43,11 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
             for begin, end in steps:
                 after.setdefault(begin, []).append((end, wish))
         kept.append(wish)
-        said[a, label, b, c] = wish
-        if label in OPPOSITE:
-            said[b, OPPOSITE[label], a, None] = wish
+        said[a, relation, b, c] = wish
+        if relation in OPPOSITE:
+            said[b, OPPOSITE[relation], a, None] = wish
         if c:
-            said[a, label, c, b] = wish
+            said[a, relation, c, b] = wish
     return Parsed(prompt, tuple(kept), tuple(warnings))
 
 

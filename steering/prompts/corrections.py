@@ -5,7 +5,7 @@ import re
 from ..relations import RELATIONS
 from ..words import Phrase, Wish
 from .checks import Parsed, checked
-from .phrases import pieces
+from .splitter import pieces
 
 NAMES = tuple(RELATIONS)
 
@@ -24,27 +24,27 @@ def override(prompt: str, lines: str) -> Parsed:
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 3 or not all(parts):
             raise ValueError(where + 'write "subject | relation | object", for example "dog | left of | cat".')
-        label = _label(parts[1])
-        if label is None:
+        relation = _relation(parts[1])
+        if relation is None:
             allowed = ", ".join(NAMES[:-1]) + " or " + NAMES[-1]
             raise ValueError(where + f'"{parts[1]}" is not a relation. Use {allowed}.')
         two = re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
-        names = [parts[0], *(two if label == "between" else parts[2:])]
+        names = [parts[0], *(two if relation == "between" else parts[2:])]
         phrases: dict[int, Phrase] = {}
         # The longest first: "dog" is not the dog of "hot dog".
         for k in sorted(range(len(names)), key=lambda k: -len(names[k])):
             taken = [phrase.span for phrase in phrases.values()]
             phrases[k] = _phrase(prompt, names[k], taken, where)
-        found.append(Wish(phrases[0], label, *(phrases[k] for k in range(1, len(names)))))
+        found.append(Wish(phrases[0], relation, *(phrases[k] for k in range(1, len(names)))))
     return checked(prompt, found)
 
 
-def _label(text: str) -> str | None:
+def _relation(text: str) -> str | None:
     """The relation written so, or None; "left" alone will do."""
     for way in (text, text + " of"):
         found = pieces(way)
         if len(found) == 1 and found[0].kind in ("relation", "adverb"):
-            return found[0].label
+            return found[0].relation
     return None
 
 
@@ -57,10 +57,10 @@ def _phrase(prompt: str, part: str, taken: list[tuple[int, int]], where: str) ->
 
     Raises ValueError when there is no such place.
     """
-    name, number, rows = re.fullmatch(
-        r"(.+?)\s*(?:#\s*([1-9]\d{0,3}))?\s*(?:@\s*([\d\s,-]+))?", part, re.DOTALL
-    ).groups()
-    name = re.sub(r"^(?:an?|the)\s+", "", name, flags=re.IGNORECASE)
+    match = re.fullmatch(r"(.+?)\s*(?:#\s*([1-9]\d{0,3}))?\s*(?:@\s*([\d\s,-]+))?", part, re.DOTALL)
+    assert match  # any part that is not empty does
+    number, rows = match[2], match[3]
+    name = re.sub(r"^(?:an?|the)\s+", "", match[1], flags=re.IGNORECASE)
     beside = rf"(?![{UNSPACED}])[\w-]"  # what would make it part of a longer word
     pattern = rf"(?<!{beside})" + r"\s+".join(map(re.escape, name.split())) + rf"(?!{beside})"
     places = [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]

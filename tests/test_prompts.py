@@ -1,4 +1,4 @@
-"""Relations read from prompts and written by hand."""
+"""Wishes read from prompts and written by hand."""
 
 import json
 import re
@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_to_steer.steering.lexicon import DIRECTIONS, LABELS, SPELLINGS
-from learn_to_steer.steering.prompts import Parsed, Phrase, Relation, override, parse
+from learn_to_steer.steering.prompts import Parsed, override, parse
+from learn_to_steer.steering.prompts.lexicon import SPELLINGS
+from learn_to_steer.steering.relations import DIRECTIONS, RELATIONS
+from learn_to_steer.steering.words import Phrase, Wish
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -30,13 +32,13 @@ KINDS = re.split(
 )
 
 
-# --- Prompts with the relations that they state: tests/prompts*.txt -----------------------------------------------
+# --- Prompts with the wishes that they state: tests/prompts*.txt -----------------------------------------------
 
 
 def sections(*names: str) -> dict[str, list[tuple[str, list[str]]]]:
     """Section -> its prompts, each with the lines that are expected for it.
 
-    A prompt stands at the beginning of a line ("\\n" is a line break in it), the answer's lines are indented: relations
+    A prompt stands at the beginning of a line ("\\n" is a line break in it), the answer's lines are indented: wishes
     with "#2" after a phrase that stands in the prompt more than once, "!" for a warning, "-" for nothing.
     """
     found: dict[str, list] = {}
@@ -64,18 +66,17 @@ def answer(prompt: str) -> list[str]:
     parsed = parse(prompt)
     check_spans(parsed)
     lines = []
-    for relation in parsed.wishes:
-        objects = [relation.object, relation.second] if relation.second else [relation.object]
-        objects = " and ".join(named(prompt, phrase) for phrase in objects)
-        lines.append(f"{named(prompt, relation.subject)} | {relation.label} | {objects}")
+    for wish in parsed.wishes:
+        subject, *objects = (named(prompt, phrase) for phrase in wish.things)
+        lines.append(f"{subject} | {wish.relation} | {' and '.join(objects)}")
     kinds = ("contradicts", "says the same")
     return lines + ["! " + kind for kind in kinds for warning in parsed.warnings if kind in warning]
 
 
 def check_spans(parsed: Parsed) -> None:
-    for relation in parsed.wishes:
-        assert relation.label in LABELS
-        for phrase in filter(None, (relation.subject, relation.object, relation.second)):
+    for wish in parsed.wishes:
+        assert wish.relation in RELATIONS
+        for phrase in wish.things:
             assert parsed.prompt[slice(*phrase.span)] == phrase.text != ""
 
 
@@ -121,13 +122,9 @@ def test_every_prompt_of_visor():
     began, read = time.perf_counter(), 0
     for subject, object in permutations(KINDS, 2):
         a, b = ("an" if kind[0] in "aeiou" else "a" for kind in (subject, object))
-        for way, label in ways.items():
-            (relation,) = parse(f"{a} {subject} {way} {b} {object}").wishes
-            assert (relation.subject.text, relation.label, relation.object.text) == (
-                subject,
-                label,
-                object,
-            )
+        for way, relation in ways.items():
+            (wish,) = parse(f"{a} {subject} {way} {b} {object}").wishes
+            assert (wish.subject.text, wish.relation, wish.object.text) == (subject, relation, object)
             read += 1
     assert read == 25280
     assert time.perf_counter() - began < 30  # it takes two seconds
@@ -139,28 +136,28 @@ def test_every_prompt_of_visor():
 def read(prompt: str) -> list[str]:
     parsed = parse(prompt)
     check_spans(parsed)
-    return [str(relation) for relation in parsed.wishes]
+    return list(map(str, parsed.wishes))
 
 
 @pytest.mark.parametrize(
-    ("label", "way"),
-    [(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"],
+    ("relation", "way"),
+    [(relation, way) for relation, ways in SPELLINGS.items() for way in ways if relation != "between"],
 )
-def test_every_spelling(label, way):
-    assert read(f"a photo of a giraffe {way} an airplane") == [f"giraffe | {label} | airplane"]
+def test_every_spelling(relation, way):
+    assert read(f"a photo of a giraffe {way} an airplane") == [f"giraffe | {relation} | airplane"]
 
 
 @pytest.mark.parametrize("lead", ["", "to ", "to the ", "on the ", "at the ", "on ", "To The ", "just ", "far to the "])
 @pytest.mark.parametrize("vertical", ["", "upper ", "top ", "lower-", "bottom "])
 @pytest.mark.parametrize("tail", [" of", " side of", " hand side of", "-hand side of"])
 def test_every_left_and_right(lead, vertical, tail):
-    label = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(vertical.strip(" -"), "lower left of")
-    assert read(f"a dog {lead}{vertical}left{tail} a cat") == [f"dog | {label} | cat"]
-    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [f"dog | {label.replace('left', 'right')} | cat"]
+    left = {"upper": "upper left of", "top": "upper left of", "": "left of"}.get(vertical.strip(" -"), "lower left of")
+    assert read(f"a dog {lead}{vertical}left{tail} a cat") == [f"dog | {left} | cat"]
+    assert read(f"a dog {lead}{vertical}RIGHT{tail} a cat") == [f"dog | {left.replace('left', 'right')} | cat"]
 
 
 @pytest.mark.parametrize(
-    ("prompt", "relation"),
+    ("prompt", "wish"),
     [
         ("teddy_bear left of hot_dog, 1girl", "teddy_bear | left of | hot_dog"),
         ("a dog left-of a cat", "dog | left of | cat"),
@@ -171,8 +168,8 @@ def test_every_left_and_right(lead, vertical, tail):
         ("A is above B", "A | above | B"),
     ],
 )
-def test_odd_spellings(prompt, relation):
-    assert read(prompt) == [relation]
+def test_odd_spellings(prompt, wish):
+    assert read(prompt) == [wish]
 
 
 @pytest.mark.parametrize(
@@ -188,21 +185,21 @@ def test_odd_spellings(prompt, relation):
         "masterpiece, best quality, 8k",
     ],
 )
-def test_no_relation_is_a_normal_answer(prompt):
+def test_no_wish_is_a_normal_answer(prompt):
     assert parse(prompt) == Parsed(prompt, (), ())
 
 
 def test_repeated_words_keep_their_own_places():
-    assert parse("a dog left of a dog").wishes == (Relation(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),)
+    assert parse("a dog left of a dog").wishes == (Wish(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),)
 
 
 def test_between_has_two_objects():
-    (relation,) = parse("a cup between a lamp and a book").wishes
-    assert (relation.object.span, relation.second.span) == ((16, 20), (27, 31))
-    assert relation.object_text == "lamp and book"
+    (wish,) = parse("a cup between a lamp and a book").wishes
+    assert (wish.object.span, wish.second.span) == ((16, 20), (27, 31))
+    assert wish.object_text == "lamp and book"
 
 
-def test_warnings_name_both_relations():
+def test_warnings_name_both_wishes():
     (warning,) = parse("a dog left of a cat. a dog right of the cat").warnings
     assert warning == (
         '"dog | right of | cat" contradicts "dog | left of | cat": a picture can follow only one. Take one out, or '
@@ -212,10 +209,10 @@ def test_warnings_name_both_relations():
     assert warning == '"cat | right of | dog" says the same as "dog | left of | cat", so it counts once.'
 
 
-@pytest.mark.parametrize("label", DIRECTIONS)
-def test_the_opposite_contradicts(label):
-    both = override("a dog, a cat", f"dog | {label} | cat\ncat | {label} | dog")
-    assert len(both.relations) == 2 and "contradicts" in both.warnings[0]
+@pytest.mark.parametrize("relation", DIRECTIONS)
+def test_the_opposite_contradicts(relation):
+    both = override("a dog, a cat", f"dog | {relation} | cat\ncat | {relation} | dog")
+    assert len(both.wishes) == 2 and "contradicts" in both.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +236,7 @@ PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
 
 
 @pytest.mark.parametrize(
-    ("lines", "label", "subject", "object"),
+    ("lines", "relation", "subject", "object"),
     [
         ("hot dog | left of | cat", "left of", (2, 9), (47, 50)),
         ("  A hot dog|TO THE  LEFT of|the cat  ", "left of", (2, 9), (47, 50)),
@@ -252,11 +249,11 @@ PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
         ("dog-house | next to | dog", "near", (30, 39), (6, 9)),
     ],
 )
-def test_override(lines, label, subject, object):
+def test_override(lines, relation, subject, object):
     parsed = override(PROMPT, lines)
     check_spans(parsed)
-    (relation,) = parsed.wishes
-    assert (relation.label, relation.subject.span, relation.object.span) == (label, subject, object)
+    (wish,) = parsed.wishes
+    assert (wish.relation, wish.subject.span, wish.object.span) == (relation, subject, object)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +266,8 @@ def test_override(lines, label, subject, object):
     ],
 )
 def test_override_in_other_scripts(prompt, line):
-    (relation,) = override(prompt, line).relations
-    assert str(relation) == line
+    (wish,) = override(prompt, line).wishes
+    assert str(wish) == line
     check_spans(override(prompt, line))
 
 
@@ -280,20 +277,20 @@ def test_override_takes_no_part_of_a_word():
 
 
 def test_override_gives_rows_by_hand():
-    (relation,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").relations
-    assert relation == Relation(Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4)))
+    (wish,) = override("a dog, a dog", "dog#2@5-7 | left of | dog @ 2, 4").wishes
+    assert wish == Wish(Phrase("dog", (9, 12), (5, 6, 7)), "left of", Phrase("dog", (2, 5), (2, 4)))
 
 
 def test_override_between():
-    (relation,) = override(PROMPT, "hot dog | between | cat and teddy bear").relations
-    assert str(relation) == "hot dog | between | cat and Teddy Bear"
-    (relation,) = override("a cup between two lamps", "cup | between | two lamps").relations
-    assert relation.second is None
+    (wish,) = override(PROMPT, "hot dog | between | cat and teddy bear").wishes
+    assert str(wish) == "hot dog | between | cat and Teddy Bear"
+    (wish,) = override("a cup between two lamps", "cup | between | two lamps").wishes
+    assert wish.second is None
 
 
 def test_override_takes_words_apart():
-    (relation,) = override("a hot dog left of a dog", "dog | right of | hot dog").relations
-    assert (relation.subject.span, relation.object.span) == ((20, 23), (2, 9))
+    (wish,) = override("a hot dog left of a dog", "dog | right of | hot dog").wishes
+    assert (wish.subject.span, wish.object.span) == ((20, 23), (2, 9))
 
 
 def test_override_several_lines():
@@ -363,7 +360,7 @@ def test_override_error(lines, sentence):
 
 def command(prompts: list[str]) -> list[dict]:
     done = subprocess.run(
-        [sys.executable, "-m", "steering.relations"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
+        [sys.executable, "-m", "steering.prompts"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
         encoding="utf-8", check=True,
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -394,7 +391,7 @@ def test_command_line():
 
 
 def test_the_words_need_neither_torch_nor_host():
-    code = "import sys, steering.relations; sys.exit(bool({'torch', 'numpy', 'comfy'} & set(sys.modules)))"
+    code = "import sys, steering.prompts; sys.exit(bool({'torch', 'numpy', 'comfy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
@@ -403,18 +400,18 @@ def test_the_words_need_neither_torch_nor_host():
 # "q" keeps a made-up noun from being a word that the parser knows.
 noun_words = st.from_regex("q[a-z]{0,6}q", fullmatch=True)
 nouns = st.lists(noun_words, min_size=1, max_size=3).map(" ".join)
-spellings = st.sampled_from([(label, way) for label, ways in SPELLINGS.items() for way in ways if label != "between"])
+spellings = st.sampled_from([(name, way) for name, ways in SPELLINGS.items() for way in ways if name != "between"])
 
 
 @settings(deadline=None)
 @given(nouns, st.lists(st.tuples(spellings, nouns), min_size=1, max_size=4))
 def test_any_chain_is_read_as_built(noun, links):
     prompt, subject, expected = f"a {noun}", Phrase(noun, (2, 2 + len(noun))), []
-    for number, ((label, way), noun) in enumerate(links):
+    for number, ((relation, way), noun) in enumerate(links):
         noun = f"{noun} x{number}"  # another one each time: no rings
         prompt += f" {way} a {noun}"
         object = Phrase(noun, (len(prompt) - len(noun), len(prompt)))
-        expected.append(Relation(subject, label, object))
+        expected.append(Wish(subject, relation, object))
         subject = object
     assert parse(prompt) == Parsed(prompt, tuple(expected), ())
 

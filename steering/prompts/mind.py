@@ -1,0 +1,154 @@
+"""What a reader of a prompt keeps in mind from one part of it to the next. Nothing here changes: it is replaced.
+
+Clause, Sentence and Mind are tuples and no dataclasses: a prompt replaces one a word, and these are quicker to replace.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..relations import Direction
+from ..words import Phrase, Wish
+from . import lexicon as lex
+from .forms import is_plural
+
+
+@dataclass(frozen=True, eq=False)  # a thing is equal to itself alone
+class Thing:
+    """A thing of the picture and how it came up."""
+
+    phrase: Phrase
+    noun: str
+    article: str = ""
+    holder: "Thing | None" = None  # what it hangs on: "a man with a hat"
+    hangs: str = ""  # the word by which it hangs, "with"
+    apart: bool = False  # "a kitchen, with a cat under the table"
+    missing: bool = False  # "no dog", "without a dog"
+    joined: "Thing | None" = None  # what stands before it in "a dog and a cat"
+
+    @property
+    def group(self) -> list["Thing"]:
+        """Those joined with it, and itself, in order."""
+        group = [self]
+        while group[-1].joined:
+            group.append(group[-1].joined)
+        return group[::-1]
+
+    @property
+    def scene(self) -> bool:
+        return self.noun in lex.SCENES
+
+    @property
+    def plural(self) -> bool:
+        return self.article in lex.PLURALS or is_plural(self.noun) or self.joined is not None
+
+    @property
+    def holds(self) -> bool:
+        """Is it there for what it holds: "a room with a lamp", "a table with a cup"?"""
+        return self.scene or self.noun in lex.SURFACES
+
+    @property
+    def owner(self) -> "Thing | None":
+        """Its holder where that has it: "a man with a hat"."""
+        return self.holder if self.hangs in lex.HAVING else None
+
+    @property
+    def hanging(self) -> bool:
+        """Is it said about its holder, and not the other way round?"""
+        shown = self.hangs in lex.PICTURING and self.holder is not None and self.holder.holds
+        return bool(self.hangs) and not shown and not self.apart
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """Relation words with their things, or still without their subjects: each subject stands so to each object."""
+
+    start: int  # in the prompt's characters
+    relations: tuple[str, ...]
+    objects: tuple[Thing, ...]
+    second: Thing | None = None
+    subjects: tuple[Thing, ...] = ()
+
+    def wishes(self) -> tuple[Wish, ...]:
+        """One for each subject, relation and object; none of a thing to itself or of what is not there."""
+        second = self.second.phrase if self.second else None
+        return tuple(
+            Wish(subject.phrase, relation, object.phrase, second)
+            for subject in self.subjects
+            for relation in self.relations
+            for object in self.objects
+            if subject.phrase.span != object.phrase.span and not subject.missing
+        )
+
+
+class Placed(NamedTuple):
+    """A thing and its place in the picture, "a dog on the left"; start: of the words of place in the prompt."""
+
+    start: int
+    thing: Thing
+    place: Direction
+
+
+class Clause(NamedTuple):
+    """What is remembered since the last relation."""
+
+    old: Thing | None = None  # the object of that relation
+    nearest: Thing | None = None  # the last thing since
+    free: Thing | None = None  # the last of them that hangs on nothing
+    preposition: str = ""  # the one since the last thing
+    verb: str = ""  # and which verb
+    aside: Thing | None = None  # what stood before the last comma
+    dash: Thing | None = None  # and before the last dash
+    since_thing: frozenset[str] = frozenset()  # kinds of pieces since the last thing
+    since_relation: frozenset[str] = frozenset()  # and since the last relation
+    plural: bool = False  # "both", "stand": what comes is about all that are joined
+    negated: bool = False  # "not"
+
+
+class Sentence(NamedTuple):
+    """What is remembered since the last full stop."""
+
+    first: Thing | None = None  # the first thing that hangs on nothing
+    opening: Statement | None = None  # the first that was said
+    said: Statement | None = None  # the last
+    landmark: tuple[Thing, ...] = ()  # what "its" stood for
+    waiting: Statement | None = None  # what still has no subject
+    waiting_place: tuple[int, Direction] | None = None  # the same of "on the left": its start and place
+    beside: tuple[Statement, ...] = ()  # "a sofa with a lamp on the right"
+    row: str = ""  # the relation of "from left to right"
+    last_in_row: Thing | None = None
+
+
+class Mind(NamedTuple):
+    """What is remembered from the whole prompt, with the sentence and the clause that are being read."""
+
+    topic: Thing | None = None  # what the last sentence was about
+    lately: tuple[Thing, ...] = ()  # the last three things that hang on nothing
+    several: tuple[Thing, ...] = ()  # the last two plurals
+    ground: Thing | None = None  # from where it was seen: "left of the door is a window"
+    placed: tuple[Placed, ...] = ()
+    stated: tuple[tuple[int, Wish], ...] = ()  # by the part read last, each with the start of its relation words
+    sentence: Sentence = Sentence()
+    clause: Clause = Clause()
+
+    def in_sentence(self, **changes) -> "Mind":
+        return self._replace(sentence=self.sentence._replace(**changes))
+
+    def in_clause(self, **changes) -> "Mind":
+        return self._replace(clause=self.clause._replace(**changes))
+
+    def begin_clause(self, old: Thing | None) -> "Mind":
+        return self._replace(clause=Clause(old))
+
+    def wait(self, statement: Statement) -> "Mind":
+        """Its subject is still to come."""
+        return self.begin_clause(statement.objects[0]).in_sentence(waiting=statement)
+
+    def say(self, *statements: Statement) -> "Mind":
+        """Take the wishes of statements that have all their things; one without wishes is as if it were not said."""
+        said = {statement: wishes for statement in statements if (wishes := statement.wishes())}
+        if not said:
+            return self
+        first, last = next(iter(said)), next(reversed(said))
+        stated = tuple((statement.start, wish) for statement, wishes in said.items() for wish in wishes)
+        mind = self._replace(stated=self.stated + stated)
+        return mind.in_sentence(said=last, opening=self.sentence.opening or first)

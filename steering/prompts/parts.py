@@ -1,0 +1,121 @@
+"""Pieces -> parts: relation words together with their object, and each part with what its neighbours tell about it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
+from . import lexicon as lex
+from .splitter import Piece
+
+
+class Part(NamedTuple):
+    """A piece that stands for itself, or relation words with their object: what is read in one step.
+
+    kind: that of its first piece, but relation words without an object are an "adverb", and "left of the image" is a
+    "side". relations: that stand before one object, "above and near", or the one of an adverb or row; objects: pieces
+    of the kinds "thing", "pronoun", "which" or "each other", two only for "between"; place: of a side.
+    begins: does a clause begin here? inverted: does its subject stand behind it, "under the tree stands a dog"?
+    following: the kind of the next piece. These three are set where something is made of them.
+    """
+
+    kind: str
+    piece: Piece
+    relations: tuple[str, ...] = ()
+    objects: tuple[Piece, ...] = ()
+    place: Direction = NOWHERE
+    begins: bool = False
+    inverted: bool = False
+    following: str = ""
+
+
+def parts(pieces: list[Piece]) -> Iterator[Part]:
+    """The parts in order. What "the other" stands for is left out: "one above the other"."""
+    i = 0
+    while i < len(pieces):
+        piece = pieces[i]
+        if piece.kind == "relation":
+            part, i = _relation(pieces, i)
+            if part:
+                yield part
+            continue
+        i += 1
+        if piece.kind == "side":
+            begins = _begins(pieces, i - 1)
+            yield Part("side", piece, place=piece.place, begins=begins, inverted=_inverted(pieces, begins, i))
+        else:
+            yield Part(piece.kind, piece, (piece.relation,), following=_kind(pieces, i))
+
+
+def _kind(pieces: list[Piece], i: int) -> str:
+    return pieces[i].kind if 0 <= i < len(pieces) else "stop"
+
+
+def _begins(pieces: list[Piece], i: int) -> bool:
+    """Does a clause begin at i?"""
+    return _kind(pieces, i - 1) in ("stop", "comma", "dash", "join", "there")
+
+
+def _inverted(pieces: list[Piece], begins: bool, after: int) -> bool:
+    """Does the subject stand at or behind the index `after`, "under the tree (stands) a dog"?"""
+    kind = _kind(pieces, after)
+    if kind == "thing":
+        return begins
+    stands = kind == "there" or (kind == "verb" and pieces[after].text not in lex.CARRYING)
+    return begins and stands and _kind(pieces, after + 1) == "thing"
+
+
+def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
+    """The part whose relation words begin at i, and the index after it."""
+    piece, begins = pieces[i], _begins(pieces, i)
+    relations, i = _relations(pieces, i)
+    after, kind = i + 1, _kind(pieces, i)
+    if kind == "thing" and _idiom(pieces[i], relations):
+        return Part("adverb", piece, relations[:1]), after
+    if kind not in ("thing", "pronoun", "which", "each other"):
+        return Part("adverb", piece, relations[:1]), i
+    objects: tuple[Piece, ...] = (pieces[i],)
+    if "between" in relations and [kind, _kind(pieces, after), _kind(pieces, after + 1)] == ["thing", "join", "thing"]:
+        objects, after = (pieces[i], pieces[after + 1]), after + 2
+    inverted, following = _inverted(pieces, begins, after), _kind(pieces, after)
+    if kind == "thing" and _no_thing(pieces[i]):
+        if pieces[i].text not in lex.PICTURE or relations[0] not in DIRECTIONS:
+            return None, after
+        return Part("side", piece, place=DIRECTIONS[relations[0]], begins=begins, inverted=inverted), after
+    part = Part("relation", piece, relations, objects, begins=begins, inverted=inverted, following=following)
+    return part, after
+
+
+def _relations(pieces: list[Piece], i: int) -> tuple[tuple[str, ...], int]:
+    """The relations before one object, "above and to the left of", and the index after their words."""
+    relations, i = [pieces[i].relation], i + 1
+    while _kind(pieces, i) == "join" and _kind(pieces, i + 1) == "relation":
+        relations.append(pieces[i + 1].relation)
+        i += 2
+    directions = [DIRECTIONS[relation] for relation in relations if relation in DIRECTIONS]
+    if len(relations) == len(directions) == 2:
+        both = tuple(map(sum, zip(*directions, strict=True)))
+        relations = [NAME_OF[both]] if both in NAME_OF else relations
+    return tuple(relations), i
+
+
+def _no_thing(piece: Piece) -> bool:
+    """Is it the picture, "left of the image", or what the text names elsewhere, "above the other"?"""
+    bare = piece.article not in ("a", "an") and _one_word(piece)
+    return bare and piece.text in lex.PICTURE | lex.NOT_THINGS
+
+
+def _one_word(piece: Piece) -> bool:
+    return piece.phrase.text.lower().startswith(piece.text)
+
+
+def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
+    """Is the relation word none, "over the years", "above average"?"""
+    if "between" in relations and piece.phrase.text.isdigit():
+        return True
+    if piece.text in lex.COUNTED and piece.phrase.text[0].isdigit():
+        return True
+    if not _one_word(piece):
+        return piece.text in lex.FIGURATIVE
+    if not piece.article:
+        return piece.text in lex.IDIOMS | lex.BARE_IDIOMS
+    return piece.text in lex.IDIOMS and piece.article in ("the", "this")

@@ -1,0 +1,288 @@
+"""A prompt -> its pieces in order: things (noun phrases), words of place, verbs, prepositions and marks."""
+
+import re
+from dataclasses import dataclass
+
+from ..relations import NAME_OF, NOWHERE, Direction
+from ..words import Phrase
+from . import lexicon as lex
+from .forms import (
+    comes_last,
+    in_brackets,
+    is_end,
+    is_plural,
+    is_verb,
+    loose,
+    names,
+    noun,
+    place_follows,
+    starts_place,
+)
+from .nouns import after_determiners, after_remark, last_words, phrase_end
+from .text import text_of
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the prompt that the grammar of relations tells apart.
+
+    kind: "thing", "relation" ("left of"), "side" ("on the left"), "adverb" ("on top"), "row" ("from left to right"),
+    "each other", "both", "pronoun", "verb", "preposition", "which", "there", "not", "join", "comma", "dash" or "stop".
+    start: its first character in the prompt. text: in lower case; of a thing, its noun. relation: of a relation, adverb
+    or row; place: of a side, as in relations.DIRECTIONS; phrase and article: of a thing; article is the last word
+    before the noun phrase that says which one, "" for none.
+    """
+
+    kind: str
+    start: int
+    text: str = ""
+    relation: str = ""
+    place: Direction = NOWHERE
+    phrase: Phrase = Phrase("", (0, 0))
+    article: str = ""
+
+
+def pieces(prompt: str) -> list[Piece]:
+    """Every piece of the prompt in order. Never raises; takes time linear in the prompt's length."""
+    return _Splitter(prompt).split()
+
+
+class _Splitter:
+    """Stands at a word and takes one piece after the other."""
+
+    def __init__(self, prompt: str):
+        self.text = text_of(prompt)
+        self.pieces: list[Piece] = []
+        self.i = 0  # the word to be read
+        self.verb_at: int | None = None  # the word that ended a noun phrase because it is its verb
+
+    def split(self) -> list[Piece]:
+        while self.i < len(self.text.words):
+            if not (self._mark() or self._place() or self._small_word() or self._verb() or self._thing()):
+                self.i += 1  # an adverb
+        return self.pieces
+
+    def _before(self) -> str:
+        """The kind of the piece before."""
+        return self.pieces[-1].kind if self.pieces else "stop"
+
+    def _add(self, kind: str, words: int = 1, **more) -> bool:
+        first, last = self.text.words[self.i], self.text.words[self.i + words - 1]
+        self.pieces.append(Piece(kind, first.start, **{"text": self.text.plain[first.start : last.end], **more}))
+        self.i += words
+        return True
+
+    def _add_match(self, kind: str, match: re.Match, **more) -> bool:
+        return self._add(kind, self.text.index(self.i, match.end()) - self.i, **more)
+
+    # --- marks, small words and verbs -----------------------------------------------------------------------------
+
+    def _mark(self) -> bool:
+        word = self.text.word(self.i)
+        if word[0].isalnum() or word == "&":
+            return False
+        if word in "\n\r" and self._before() in ("relation", "join", "preposition"):
+            self.i += 1  # a line broken within a phrase
+            return True
+        return self._add("stop" if word in ".!?;\n\r|" else "dash" if word in "-–—" else "comma")
+
+    def _small_word(self) -> bool:
+        i, text = self.i, self.text
+        word, before, following = (text.word(i + k) for k in (0, -1, 1))
+        if word == "there" and (following in lex.BE | {"stand", "lived"} or following.endswith("s")):
+            return self._add("there", 2)
+        if word == "no" and following in ("longer", "one"):
+            return self._add("not", 2)
+        if self._before() == "thing" and word in lex.SOMEBODY | lex.PERSONS:
+            return self._add("which")  # "the statue everyone photographs"
+        hers = word == "her" and (noun(text, i + 1) or following in lex.PLURALS)
+        if hers or (word == "that" and self._that_one(following)):
+            return False  # "that dog", "her dog"
+        if word in ("both", "all") and (starts_place(text, i + 1) or following in lex.BE | lex.LEADS):
+            return self._add("both")  # "a dog and a cat, both above a bus"
+        if word == "like" and before in lex.AUXILIARIES:  # "I'd like a dog"
+            self.i += 1
+            return True
+        if kind := lex.KINDS.get(word):
+            return self._add(kind)
+        # "you can see"
+        modal = word in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
+        number = word == "one" and noun(text, i + 1)
+        if modal or word in lex.REFLEXIVES or (word in lex.AUXILIARIES and not number):
+            self.i += 1
+            return True
+        return False
+
+    def _that_one(self, following: str) -> bool:
+        """Is it "that dog", and no "that sleeps"?"""
+        if self._before() == "thing" or following in lex.SOMEBODY or is_plural(following):
+            return False
+        return names(self.text, self.i + 1) and not is_verb(self.text, self.i + 1)
+
+    def _verb(self) -> bool:
+        i, text = self.i, self.text
+        word, before = text.word(i), text.word(i - 1)
+        if not noun(text, i) or (before in lex.DETERMINERS and self._before() != "which"):
+            return False
+        named = names(text, i + 1)
+        placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
+        lower = text.prompt[text.words[i].start].islower()
+        found = (
+            self.verb_at == i
+            # "sleeping left of", but "a sleeping cat"
+            or (is_verb(text, i) and not named)
+            # "a girl feeding pigeons"
+            or (word in lex.CARRYING and self._before() in ("thing", "verb", "which"))
+            # "can see", "has left"
+            or before in lex.MODALS
+            or (before in lex.PERFECT_BEFORE and (word in lex.PERFECTS or word.endswith("ed")))
+            # "which winds between hedges"
+            or (names(text, i) and self._after_which())
+            # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
+            or (placed and before in lex.BE and lower)
+            or (placed and word in lex.INTRANSITIVE and self._before() in ("comma", "dash"))
+        )
+        return found and self._add("verb")
+
+    def _after_which(self) -> bool:
+        """Must a verb follow, as in "which winds between hedges", not "whose wings", not "over which eagles circle"?"""
+        object = len(self.pieces) > 1 and self.pieces[-2].kind in ("relation", "preposition")
+        return self._before() == "which" and not object and self.text.word(self.i - 1) != "whose"
+
+    # --- words of place -------------------------------------------------------------------------------------------
+
+    def _place(self) -> bool:
+        """ "to the left of", "on its left", "in the upper left corner", "next to", "on top", "from left to right" """
+        text, plain, start = self.text, self.text.plain, self.text.words[self.i].start
+        if m := lex.ROW.match(plain, start):
+            return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
+        if m := lex.EACH_OTHER.match(plain, start):
+            return self._add_match("each other", m)
+        if m := lex.SIDE_BY_SIDE.match(plain, start):
+            self._add_match("relation", m, relation="near")
+            self.pieces.append(Piece("each other", m.end()))
+            return True
+        if (m := lex.OWNED.match(plain, start)) and self._ends(m):
+            self._add_match("relation", m, relation=m["horizontal"] + " of")
+            owner = Phrase(text.prompt[slice(*m.span("owner"))], m.span("owner"))
+            self.pieces.append(Piece("thing", m.start("owner"), m["owner"], phrase=owner, article="the"))
+            return True
+        before = text.word(self.i - 1)
+        if (m := lex.LEFT_RIGHT.match(plain, start)) and self._left_right(m, before):
+            return True
+        if (m := lex.TOP_BOTTOM.match(plain, start)) and self._top_bottom(m):
+            return True
+        if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
+            return False
+        if m := lex.NAMED_WAYS.match(plain, start):
+            return self._add_match("relation", m, relation=lex.NAMED[" ".join(m[0].split())])
+        if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
+            return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
+        return False
+
+    def _left_right(self, m: re.Match, before: str) -> bool:
+        vertical = m["vertical"] or m["late"]
+        y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
+        place = (lex.PLACES[m["horizontal"]][0], y, 0, 0)
+        relation = NAME_OF[place]
+        if m["of"]:
+            if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
+                return False  # "the left of", "the right of way"
+            if m["of"].strip(" -") != "of" and not (m["lead"] or vertical or self._before() == "thing"):
+                return False  # "turn left to the castle"
+            return self._add_match("relation", m, relation=relation)
+        if not m["colon"] and not self._ends(m):
+            return False  # "his right hand", "on the left wall"
+        if m["lead"] and m["whose"] not in (None, "the"):  # "on its left"
+            self._add_match("relation", m, relation=relation)
+            self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
+            return True
+        if m["lead"] in (None, "from") and not self._stands_alone(m):
+            return False
+        return self._add_match("side", m, place=place)
+
+    def _top_bottom(self, m: re.Match) -> bool:
+        place = lex.PLACES[m["place"]]
+        if m["of"]:
+            after = self.text.index(self.i, m.end())
+            # "at the top of the picture"
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE
+            return whole and self._add("side", after + 2 - self.i, place=place)
+        if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m):
+            return False
+        return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
+
+    def _ends(self, m: re.Match) -> bool:
+        """Does no noun follow?"""
+        return is_end(self.text, self.text.index(self.i, m.end()))
+
+    def _stands_alone(self, m: re.Match) -> bool:
+        """Does the place stand alone in brackets, before a colon or behind its thing: "left: a dog, cat right"?"""
+        if in_brackets(self.text, m):
+            return True
+        if m["colon"]:
+            return self._before() in ("stop", "comma", "join")
+        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m)
+
+    # --- things ---------------------------------------------------------------------------------------------------
+
+    def _thing(self) -> bool:
+        """A noun phrase with its determiners: "the two big, red dogs of Mr. Smith"."""
+        first, text, word = self.i, self.text, self.text.word
+        if word(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
+            return False  # "Tonight a dog"
+        # "half a dozen eggs"
+        half = word(first) == "half" and word(first + 1) in ("a", "an")
+        if loose(text, first) and not half and not names(text, first + 1):
+            return False
+        begin = after_determiners(text, first + half)
+        end = self._phrase_end(begin, begin > first)
+        if end == begin:
+            self.i = begin  # "this", "one" name no thing of their own
+            return begin > first
+        if after := self._after_no_thing(first, begin, end):
+            self.i = after
+            return True
+        name, end = self._with_of(end)
+        article = word(begin - 1) if begin > first else ""
+        if begin > first + 1 and word(first) == "both":
+            first += 1  # "both the dog and the cat"
+        while first < begin and word(first) in lex.ARTICLES:
+            first += 1
+        first = last_words(text, first, end)
+        span = text.words[first].start, text.words[end - 1].end
+        phrase = Phrase(text.prompt[slice(*span)], span)
+        self.pieces.append(Piece("thing", span[0], name, phrase=phrase, article=article))
+        self.i = after_remark(text, end)
+        return True
+
+    def _phrase_end(self, begin: int, determined: bool) -> int:
+        end, verb = phrase_end(self.text, begin, determined)
+        self.verb_at = self.verb_at if verb is None else verb
+        return end
+
+    def _after_no_thing(self, first: int, begin: int, end: int) -> int | None:
+        """The index behind a noun phrase that names no thing, or None: "two metres above", "a photo of a dog"."""
+        word, name, following = self.text.word, self.text.word(end - 1), self.text.word(end)
+        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of":
+            return end  # "two metres above"
+        if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
+            return end  # "Position: left of a dog"
+        heads = following == "of" and name in lex.HEADS and self._before() in ("stop", "comma", "there")
+        # "a photo of a dog" is about the dog, "a photo of a dog hangs above a sofa" about the photo
+        if heads and word(self._phrase_end(after_determiners(self.text, end + 1), True)) not in lex.HUNG:
+            return end + 1
+        return None
+
+    def _with_of(self, end: int) -> tuple[str, int]:
+        """The noun of a phrase that ends there, and its end with all that follows with "of", "a cup of tea"."""
+        word = self.text.word
+        name, quantity = word(end - 1), word(end - 1) in lex.QUANTITIES
+        while word(end) == "of" and word(end - 1) not in ("full", "made", "out"):
+            inner = after_determiners(self.text, end + 1)
+            further = self._phrase_end(inner, inner > end + 1)
+            if further == inner:
+                break
+            end = further
+            name = word(end - 1) if quantity else name
+        return name, end

@@ -1,0 +1,112 @@
+"""Relation words with their object: who stands so, and to what."""
+
+from dataclasses import replace
+
+from ..relations import OPPOSITE
+from . import lexicon as lex
+from .mind import Mind, Statement, Thing
+from .parts import Part
+
+
+def to_thing(mind: Mind, part: Part) -> Mind:
+    """ "left of a dog", "between a lamp and a book" """
+    clause = mind.clause
+    object, *second = (Thing(piece.phrase, piece.text, piece.article) for piece in part.objects)
+    subjects = () if part.inverted else _subjects(mind, part.begins, object)
+    statement = Statement(part.piece.start, part.relations, (object,), second[0] if second else None, subjects)
+    no_things = lex.BETWEEN_IDEAS if "between" in part.relations else ()
+    none = any(thing.missing or thing.noun in no_things for thing in subjects)
+    if none or clause.negated or clause.verb in lex.GAZING:
+        return mind._replace(ground=object).begin_clause(object)
+    if subjects:
+        return mind._replace(ground=None).say(statement).begin_clause(statement.second or object)
+    return mind.wait(statement) if part.begins else mind
+
+
+def to_pronoun(mind: Mind, part: Part) -> Mind:
+    """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
+    subject = None if part.inverted else _subject_by_pronoun(mind, part.begins)
+    objects = _meant_beside(mind, part.objects[0].text, part.relations, subject)
+    if subject and not objects and part.begins and part.following == "comma":
+        objects, subject = (subject,), None  # "a bookshop and, to its left, a cinema"
+    if not objects or mind.clause.negated or (subject and subject.missing):
+        return mind.begin_clause(None)
+    statement = Statement(part.piece.start, part.relations, objects, None, (subject,) if subject else ())
+    mind = mind.in_sentence(landmark=objects)
+    if "between" in part.relations and part.objects[0].text in lex.PLURAL_PRONOUNS:
+        statement = _between_them(mind, statement, subject)
+    if subject:
+        return mind.say(statement).begin_clause(None)
+    return mind.wait(statement) if part.begins else mind
+
+
+def to_each_other(mind: Mind, part: Part) -> Mind:
+    """ "a dog and a cat next to each other" """
+    nearest = mind.clause.nearest
+    group = [one for one in nearest.group if not one.hanging] if nearest else []
+    if len(group) < 2 and mind.sentence.first in mind.lately[:2]:
+        group = list(mind.lately[1::-1])  # "a man with a hat and a dog side by side"
+    pairs = zip(group, group[1:], strict=False)
+    statements = (Statement(part.piece.start, part.relations, (other,), None, (one,)) for one, other in pairs)
+    return mind.say(*statements).begin_clause(nearest)
+
+
+def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
+    """The one thing, or none, that "it" or "them" stands for when said about the subject; nearer ones go before."""
+    said = mind.sentence.said
+    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground)
+    things = [thing for thing in topics if thing]
+    if pronoun in lex.PLURAL_PRONOUNS:
+        things = [thing for thing in (*things, *mind.several) if thing.plural] + things
+    return tuple(thing for thing in things if thing is not subject)[:1]
+
+
+def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ...]:
+    """What stands so: the thing before and those joined with it, or subject or object of the relation before."""
+    clause, said = mind.clause, mind.sentence.said
+    thing = clause.free
+    if thing and begins and (thing.scene or (object and thing.phrase.name == object.phrase.name)):
+        return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
+    if thing and clause.plural:
+        return tuple(other for other in thing.group if not other.hangs)
+    if thing:
+        return (thing,)
+    if said:
+        main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
+        return said.subjects if main_clause else (clause.old,) if clause.old else ()
+    if clause.nearest and not begins:
+        return (clause.nearest.holder or clause.nearest,)
+    return ()
+
+
+def _subject_by_pronoun(mind: Mind, begins: bool) -> Thing | None:
+    """ "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man."""
+    clause = mind.clause
+    stands = clause.verb in lex.FINITE and "which" not in clause.since_thing
+    if clause.nearest and (not clause.nearest.hangs or (clause.nearest.owner and not stands)):
+        return clause.nearest
+    subjects = _subjects(mind, begins, None)
+    return subjects[0] if subjects else None
+
+
+def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject: Thing | None) -> tuple[Thing, ...]:
+    """What the pronoun stands for as the object of the relations."""
+    landmark, said = mind.sentence.landmark, mind.sentence.said
+    if subject and subject.owner:
+        return (subject.owner,)  # "a sofa with a cat on its left"
+    if subject and said and subject is not said.subjects[0] and not landmark:
+        opposite = OPPOSITE.get(said.relations[0]) == relations[0]
+        if pronoun in lex.NEUTER or opposite:
+            return said.objects[:1]  # "a dog left of a tree and a cat right of it"
+    return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground)
+
+
+def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> Statement:
+    """Two things that are joined, or else the last two: "on the left a cat, on the right a dog, between them" """
+    thing = statement.objects[0]
+    lately = [one for one in mind.lately if one is not subject]
+    if thing.joined:
+        return replace(statement, objects=(thing.joined,), second=thing)
+    if not thing.plural and len(lately) > 1:
+        return replace(statement, objects=(lately[1],), second=lately[0])
+    return statement
