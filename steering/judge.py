@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .relations import DIRECTIONS, RELATIONS, Box, holds
+from .relations import DIRECTIONS, NOWHERE, RELATIONS, Box, holds
 from .words import Wish
 
 
@@ -44,15 +44,18 @@ def _verdict(found: Sequence[Found], wish: Wish) -> Verdict:
             left.remove(thing)
             things.append(thing)
         else:
-            missing.append(phrase.text)
+            another = any(thing.name.lower() == phrase.name for thing in things)
+            missing.append(f"no second {phrase.text}" if another else f"no {phrase.text}")
     if missing:
-        return Verdict(wish, False, False, " and ".join(f"no {name}" for name in missing))
+        return Verdict(wish, False, False, " and ".join(missing))
     boxes = [thing.box for thing in things]
     granted = holds(wish.relation, *boxes)
     if granted is None:
         return Verdict(wish, True, None, f'whether it is "{wish.relation}" cannot be told from boxes')
     if granted:
         return Verdict(wish, True, True, f"{wish.subject.text} {wish.relation} {wish.object_text}")
+    if not any(DIRECTIONS.get(wish.relation, NOWHERE)[:2]):
+        return Verdict(wish, True, False, f"{wish.subject.text} not {wish.relation} {wish.object_text}")
     straight = [name for name, d in DIRECTIONS.items() if sum(map(abs, d)) == 1 and RELATIONS[name].visible]
     shown = [name for name in straight if holds(name, boxes[0], boxes[1])]
     instead = f"{wish.subject.text} {' and '.join(shown) or 'on'} {wish.object.text}"
