@@ -312,7 +312,7 @@ LEFT, RIGHT, LOW = square(20, 64, 20), square(100, 64, 20), square(20, 120, 20)
         ("a dog between a bus and a cow", (False, False, "no cow")),
         ("a dog near a cat", (True, False, "dog not near cat")),
         ("a dog between a bus and a cat", (True, False, "dog not between bus and cat")),
-        ("a dog left of another dog", (False, False, "no second dog")),
+        ("a dog left of a dog", (False, False, "no second dog")),
     ],
 )
 def test_verdicts_and_their_reasons(prompt, wanted):
