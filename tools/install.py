@@ -149,7 +149,7 @@ def main(given: list[str] | None = None) -> None:
             problem="Installing failed; the lines above say which package. Run this again to go on where it stopped.",
         )  # fmt: skip
         stamp.write_text(wanted)
-    # Scripts of these folders import one another: `python bench/bench.py` finds tools/host.py and demo/scenes.py.
+    # Scripts of these folders import one another: `python bench/accuracy.py` finds tools/host.py and demo/scenes.py.
     (packages,) = VENV.glob("lib/python*/site-packages")
     (packages / "learn_to_steer_scripts.pth").write_text(
         "".join(f"{ROOT / name}\n" for name in ("tools", "demo", "bench"))
