@@ -1,17 +1,20 @@
-"""L2S Classifier Loss: maps -> how wrong each relation is, by a trained classifier."""
+"""L2S Classifier Loss: maps -> how wrong each relation is, by a trained classifier or by geometry alone."""
 
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..steering.losses import Aim, not_served
+from ..steering.losses import Aim, Loss, not_served
 from ..steering.losses.classifier import ClassifierLoss, load
+from ..steering.losses.geometry import GeometryLoss
 from .attention_capture import Capture, CaptureType
 from .host.screen import SHOWN_AGAIN, show
 
 FOLDER = "l2s_classifiers"
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
+UNTRAINED = "none: geometry alone, for any model"
+NO_CLASSIFIER = "No classifier: steered by where the words' maps are bright."
 LossType = io.Custom("L2S_LOSS")
 
 
@@ -25,6 +28,10 @@ def register_folders() -> None:
     )
 
 
+def choices() -> list[str]:
+    return [UNTRAINED, *folder_paths.get_filename_list(FOLDER)]
+
+
 class L2SClassifierLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -32,20 +39,21 @@ class L2SClassifierLoss(io.ComfyNode):
             node_id="L2S_ClassifierLoss",
             display_name="L2S Classifier Loss",
             category="learn-to-steer",
-            description="A small trained classifier that reads from the attention maps whether things are "
-            "where the prompt says. Steering follows its opinion.",
+            description="Reads from the attention maps whether things are where the prompt says; steering follows its "
+            "opinion. By a small classifier that was trained for the model, or by geometry alone.",
             search_aliases=["learn to steer", "relation classifier", "spatial loss", "guidance"],
             inputs=[
                 CaptureType.Input("capture", tooltip="From Attention Capture."),
                 io.Combo.Input(
                     "classifier",
-                    options=folder_paths.get_filename_list(FOLDER),
-                    tooltip="Must be trained for this model. Your own go to models/l2s_classifiers.",
+                    options=choices(),
+                    tooltip="A classifier must be trained for this model; your own go to models/l2s_classifiers. Where "
+                    "there is none, geometry alone needs no training, fits any model, and is less sure.",
                 ),
             ],
             outputs=[
                 LossType.Output(display_name="loss", tooltip="Goes to Steered KSampler or Steer Model."),
-                io.String.Output(display_name="notes", tooltip="Relations that this classifier cannot steer."),
+                io.String.Output(display_name="notes", tooltip="What steers, and relations that cannot be steered so."),
             ],
             hidden=[io.Hidden.unique_id],
             **SHOWN_AGAIN,
@@ -53,7 +61,7 @@ class L2SClassifierLoss(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, classifier=None):
-        names = folder_paths.get_filename_list(FOLDER)
+        names = choices()
         if classifier is None or classifier in names:  # None: linked
             return True
         missing = f'There is no classifier "{classifier}"' if classifier else "No classifier is chosen"
@@ -64,12 +72,16 @@ class L2SClassifierLoss(io.ComfyNode):
 
     @classmethod
     def execute(cls, capture: Capture, classifier: str) -> io.NodeOutput:
-        loss = ClassifierLoss(load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))))
+        loss: Loss = GeometryLoss()
+        if classifier != UNTRAINED:
+            loss = ClassifierLoss(load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))))
         try:
             layout = capture.layout(loss.layout)
         except ValueError as error:
             raise ValueError(f'The classifier "{classifier}" does not fit: {error}') from None
-        notes = "\n".join(not_served(loss, capture.words.wishes))
+        notes = "\n".join(
+            [*([NO_CLASSIFIER] if classifier == UNTRAINED else []), *not_served(loss, capture.words.wishes)]
+        )
         show(cls, notes)
         words = capture.words.only(lambda wish: wish.relation in loss.relations)
         return io.NodeOutput(Aim(loss, words, layout), notes, ui=ui.PreviewText(notes))

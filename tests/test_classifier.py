@@ -129,7 +129,7 @@ def test_a_wish_that_the_classifier_does_not_know_is_named_and_left_out(classifi
     words = Words(prompt, wishes, ("dog", "cat", "bus"), ((1,), (2,), (3,)), ((0, 1), (2, 0)))
     loss = ClassifierLoss(classifier)
     assert not_served(loss, wishes) == (
-        '"dog | near | cat" is not steered: this classifier knows only left of, right of, above, below.',
+        '"dog | near | cat" is not steered: this loss knows only left of, right of, above, below.',
     )
     left = words.only(lambda wish: wish.relation in loss.relations)
     assert left == Words(prompt, wishes[1:], ("dog", "bus"), ((1,), (3,)), ((1, 0),))

@@ -1,6 +1,6 @@
 """Losses: maps -> how far every wish is from being granted. One file a loss.
 
-classifier: the relation classifier that this pack trains (Learn-to-Steer).
+classifier: the relation classifier that this pack trains (Learn-to-Steer); geometry: needs no training, any model.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Aim:
 def not_served(loss: Loss, wishes: tuple[Wish, ...]) -> tuple[str, ...]:
     """A sentence for each of the wishes that the loss cannot serve."""
     return tuple(
-        f'"{wish}" is not steered: this classifier knows only {", ".join(loss.relations)}.'
+        f'"{wish}" is not steered: this loss knows only {", ".join(loss.relations)}.'
         for wish in wishes
         if wish.relation not in loss.relations
     )
