@@ -3,9 +3,10 @@
     python bench/accuracy.py --prompts 200 60 30 --seed 1
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
-saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, and steered by the
-control classifier, in turns, through ComfyUI's sampling; and lets the detector judge. Writes bench/results.json and
-bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier knows, and writes nothing.
+saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, steered by the control
+classifier and steered without any classifier, in turns, through ComfyUI's sampling; and lets the detector judge. Writes
+bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier
+knows, and writes nothing.
 """
 
 import argparse
@@ -23,13 +24,16 @@ import numpy as np
 import torch
 from detector import accuracy, detector, find
 from learn_to_steer.nodes import demo_model
+from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import find_words
 from learn_to_steer.steering.guidance import SHARING, Steering
 from learn_to_steer.steering.judge import judge
-from learn_to_steer.steering.losses import Aim
+from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
+from learn_to_steer.steering.losses.geometry import GeometryLoss
+from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
 from paths import BENCH, CLASSIFIERS, WEIGHTS, WORK, arguments
@@ -37,7 +41,13 @@ from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
-METHODS = {"plain": None, "steered": "emoji_world", "steered, true prompts only": "emoji_world_true_prompts"}
+GEOMETRY = "geometry"
+METHODS = {
+    "plain": None,
+    "steered": "emoji_world",
+    "steered, true prompts only": "emoji_world_true_prompts",
+    "steered, geometry alone": GEOMETRY,
+}
 CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
 
 
@@ -67,19 +77,25 @@ class Bench:
         self.detector = detector(root)
         self.negative = self.encode("")
         self.steering, self.steps = steering, steps
-        self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in METHODS.values() if name}
+        names = [name for name in METHODS.values() if name and name != GEOMETRY]
+        self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in names}
+        self.losses: dict[str, Loss] = {
+            name: ClassifierLoss(classifier) for name, classifier in self.classifiers.items()
+        }
+        self.losses[GEOMETRY] = GeometryLoss()
+        self.layers = model_layers(self.model)
 
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
-    def picture(self, text: str, seed: int, classifier: str | None) -> tuple[torch.Tensor, float, Report]:
+    def picture(self, text: str, seed: int, loss: str | None) -> tuple[torch.Tensor, float, Report]:
         """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
         report, model = Report(), self.model
         positive = mark(self.encode(text), text)
         began = time.perf_counter()
-        if classifier:
-            loss = ClassifierLoss(self.classifiers[classifier])
-            aim = Aim(loss, find_words(self.clip, text, parse(text).wishes), loss.layout)
+        if loss:
+            layout = MapSettings().layout(self.layers, self.losses[loss].layout)
+            aim = Aim(self.losses[loss], find_words(self.clip, text, parse(text).wishes), layout)
             model = steer(self.model, aim, self.steering, report)
         latent = torch.zeros(1, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
