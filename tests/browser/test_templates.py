@@ -20,15 +20,19 @@ def test_every_template_is_listed_with_its_picture(editor):
     editor.picture("templates")
 
 
-def lacking(workflow: dict, classifiers: list[str]) -> tuple[set[str], set[str]]:
-    """The files that are not here: those that loaders name with their address, and classifiers yet to be trained."""
+def lacking(workflow: dict) -> set[str]:
+    """The models that are not here: loaders name them with their address."""
     running = [node for node in workflow["nodes"] if node["mode"] == 0]
-    losses = [node for node in running if node["type"] == "L2S_ClassifierLoss"]
-    models = {m["name"] for node in running for m in node["properties"].get("models", [])}
-    return models, {node["widgets_values"][0] for node in losses} - set(classifiers)
+    return {model["name"] for node in running for model in node["properties"].get("models", [])}
 
 
-def test_every_template_opens_and_lacks_only_files_that_it_names(editor, renderer, subtests):
+def lost(workflow: dict, classifiers: list[str]) -> set[str]:
+    """What L2S Classifier Loss names and does not offer."""
+    losses = [node for node in workflow["nodes"] if node["type"] == "L2S_ClassifierLoss"]
+    return {node["widgets_values"][0] for node in losses} - set(classifiers)
+
+
+def test_every_template_opens_and_lacks_only_models_that_it_names(editor, renderer, subtests):
     page, which = editor.page, "nodes 2.0" if renderer else "classic"
     info = editor.server.object_info()
     classifiers = choices(inputs(info["L2S_ClassifierLoss"])["classifier"])
@@ -39,8 +43,9 @@ def test_every_template_opens_and_lacks_only_files_that_it_names(editor, rendere
             editor.picture(f"{name}, {which}")
             types = page.evaluate("app.graph.nodes.map(n => n.type)")
             assert set(types) <= info.keys() | set(NOT_RUN)
-            models, trained = lacking(workflow, classifiers)
-            if not models | trained:
+            assert not lost(workflow, classifiers)
+            models = lacking(workflow)
+            if not models:
                 assert not page.get_by_test_id("error-overlay").count()
                 continue
             editor.complaint()
@@ -54,4 +59,4 @@ def test_every_template_opens_and_lacks_only_files_that_it_names(editor, rendere
             editor.picture(f"{name}, {which}, missing")
             editor.close_panel()
             assert kinds == ["error-group-missing-model"]
-            assert sorted(names) == sorted(models | trained) and downloads == len(models)
+            assert sorted(names) == sorted(models) and downloads == len(models)

@@ -16,8 +16,6 @@ import comfy.sdxl_clip
 import comfy.supported_models
 import torch
 from encoders import build, te
-from inside import layout_of
-from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
 from safetensors.torch import save_file
 from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
 from tiny.flux import FLUX
@@ -143,12 +141,6 @@ def unet_file(family: str) -> Weights:
     return diffusion_model(family).model.diffusion_model.state_dict()
 
 
-def classifier(family: str, path: Path) -> None:
-    """Undecided, so that steering has something to do."""
-    torch.manual_seed(0)
-    save(RelationClassifier(ClassifierConfig(layout_of(diffusion_model(family)))), path)
-
-
 FILES: dict[str, Callable[[Path], None]] = {
     "checkpoints/v1-5-pruned-emaonly-fp16.safetensors": partial(checkpoint, "SD15", 4),
     "checkpoints/v2-1_768-ema-pruned.safetensors": partial(checkpoint, "SD20", 4),
@@ -164,14 +156,6 @@ FILES: dict[str, Callable[[Path], None]] = {
     "text_encoders/qwen_3_4b.safetensors": part(encoder_file, "ZImage", "qwen3_4b"),
     "vae/ae.safetensors": part(vae_file, 16),
     "vae/qwen_image_vae.safetensors": part(wan_vae_file),
-    "l2s_classifiers/sd15_relations.safetensors": partial(classifier, "SD15"),
-    "l2s_classifiers/sd21_relations.safetensors": partial(classifier, "SD20"),
-    "l2s_classifiers/sdxl_relations.safetensors": partial(classifier, "SDXL"),
-    "l2s_classifiers/sd35_large_relations.safetensors": partial(classifier, "SD3"),
-    "l2s_classifiers/flux1_dev_relations.safetensors": partial(classifier, "Flux"),
-    "l2s_classifiers/flux1_schnell_relations.safetensors": partial(classifier, "FluxSchnell"),
-    "l2s_classifiers/qwen_image_relations.safetensors": partial(classifier, "QwenImage"),
-    "l2s_classifiers/z_image_turbo_relations.safetensors": partial(classifier, "ZImage"),
 }  # fmt: skip
 
 

@@ -35,6 +35,14 @@ def without_capture_settings(graph: dict) -> dict:
     return graph
 
 
+def without_classifier(graph: dict) -> dict:
+    """The families' templates named classifiers that never existed, and are steered by geometry alone now."""
+    for node in graph.values():
+        if node["class_type"] == "L2S_ClassifierLoss":
+            del node["inputs"]["classifier"]
+    return graph
+
+
 def test_all_thirteen_are_kept():
     assert len(SAVED) == 13
 
@@ -56,13 +64,18 @@ def test_saved_workflow_fits_the_nodes(object_info, path):
 
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
 def test_saved_workflow_asks_for_what_today_s_template_asks_for(object_info, path):
-    today = graph_of(ROOT / "workflows" / path.name, object_info)
-    assert sorted(map(json.dumps, without_capture_settings(graph_of(path, object_info)).values())) == sorted(
-        map(json.dumps, without_capture_settings(today).values())
-    )
+    asked = []
+    for each in (path, ROOT / "workflows" / path.name):
+        graph = without_capture_settings(graph_of(each, object_info))
+        graph = graph if "(emoji demo)" in path.stem else without_classifier(graph)
+        asked.append(sorted(map(json.dumps, graph.values())))
+    assert asked[0] == asked[1]
 
 
-@pytest.mark.parametrize("path", [p for p in SAVED if "(emoji demo)" in p.stem], ids=lambda path: path.stem)
+RUN = "Steered against plain (emoji demo)", "Two relations (emoji demo)"  # what all ask for is compared above
+
+
+@pytest.mark.parametrize("path", [path for path in SAVED if path.stem in RUN], ids=lambda path: path.stem)
 def test_saved_workflow_makes_today_s_pictures(server, object_info, path):
     old = pictures(server, graph_of(path, object_info))
     new = pictures(server, graph_of(ROOT / "workflows" / path.name, object_info))

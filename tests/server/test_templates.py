@@ -25,7 +25,7 @@ from live_server import (
     to_api,
     widgets,
 )
-from templates import STEERING, families
+from templates import STEERING, UNTRAINED, families
 
 WORKFLOWS = {workflow.family: workflow for workflow in families()}
 SIDE, STEPS = 128, 4  # true sizes and steps would take an hour
@@ -127,10 +127,6 @@ def test_every_file_is_offered_named_and_stood_in_for(family, saved):
     files = set()
     for node in saved["nodes"]:
         named = [value for value in node.get("widgets_values", []) if str(value).endswith("tensors")]
-        if node["type"] == "L2S_ClassifierLoss":
-            assert f"**models/l2s_classifiers/{named[0]}**" in note
-            files.add(f"l2s_classifiers/{named[0]}")
-            continue
         models = node["properties"].get("models", [])
         assert [model["name"] for model in models] == named
         for model in models:
@@ -142,8 +138,12 @@ def test_every_file_is_offered_named_and_stood_in_for(family, saved):
     assert {Path(file).name for file in files} == set(WORKFLOWS[family].brought)
 
 
-def test_workflow_steers_and_without_a_classifier_makes_the_plain_picture(server, object_info, saved):
-    steered, shown = run(server, to_api(saved, object_info))
+def test_workflow_is_steered_by_geometry_alone_and_bypassed_makes_the_plain_picture(server, object_info, saved):
+    graph = to_api(saved, object_info)
+    (loss,) = (node for node in graph.values() if node["class_type"] == "L2S_ClassifierLoss")
+    assert loss["inputs"]["classifier"] == UNTRAINED
+    steered, shown = run(server, graph)
+    assert shown["L2S_ClassifierLoss"]["text"] == ["No classifier: steered by where the words' maps are bright."]
     (text,) = shown["PreviewAny"]["text"]
     steps = int(text.splitlines()[-1].split()[0])
     assert text.endswith("gradient steps in all.") and steps > 0
@@ -155,6 +155,12 @@ def test_workflow_steers_and_without_a_classifier_makes_the_plain_picture(server
     plain, shown = run(server, graph)
     assert "L2S_SteeringReport" not in shown
     assert not np.array_equal(plain, steered)
+
+
+def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(family, saved):
+    (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
+    assert "geometry alone" in note and "not tried on the real checkpoint" in note
+    assert "l2s_classifiers" not in note
 
 
 def test_stand_ins_were_read_whole(server):
