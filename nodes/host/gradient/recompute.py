@@ -1,0 +1,71 @@
+"""Parts that keep only what goes in: their inside is computed once more in the backward pass.
+
+Forced by:
+- comfy/ops.py, disable_weight_init: norms, embeddings and odd convolutions fetch their weights for each use, too, and
+  their gradient needs more than the weight (weights.py);
+- memory: with save_memory whole blocks are computed so (capture.py).
+
+Proven by:
+- test_gradient.py::test_streamed_weights_give_the_exact_gradient,
+  ::test_recomputed_keeps_what_goes_in_and_nothing_else;
+- ::test_recomputed_may_write_over_what_it_needs_on_the_way_back.
+"""
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as tree
+
+from .writing import saved_before_writing
+
+_TENSOR = object()  # the place of a tensor
+
+
+def recomputed(function):
+    """The function, differentiable, keeping only what goes in: its inside is computed once more on the way back.
+
+    Takes and gives any nesting of tensors and other things. It works on copies, so it may change them in place.
+    """
+
+    def call(*args, **kwargs):
+        given, given_shape = tree.tree_flatten((args, kwargs))
+        moving = [i for i, v in enumerate(given) if isinstance(v, Tensor) and v.requires_grad]
+        fixed = [None if i in moving else v for i, v in enumerate(given)]
+        others, shape = tree.tree_flatten([])  # what the function gives besides tensors, and the nesting of it all
+
+        def run(*inputs):
+            nonlocal others, shape
+            values = list(fixed)
+            for i, value in zip(moving, inputs, strict=True):
+                values[i] = value
+            values = [v.clone() if isinstance(v, Tensor) else v for v in values]
+            args, kwargs = tree.tree_unflatten(values, given_shape)
+            outputs, shape = tree.tree_flatten(function(*args, **kwargs))
+            others = [_TENSOR if isinstance(v, Tensor) else v for v in outputs]
+            return tuple(v for v in outputs if isinstance(v, Tensor))
+
+        tensors = iter(_Recomputed.apply(run, *(given[i] for i in moving)))
+        outputs = [next(tensors) if v is _TENSOR else v for v in others]
+        return tree.tree_unflatten(outputs, shape)
+
+    return call
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, run, *inputs):
+        ctx.run = run
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs)
+        return run(*inputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        with torch.enable_grad(), saved_before_writing():
+            inputs = [value.detach().requires_grad_() for value in ctx.saved_tensors]
+            outputs = ctx.run(*inputs)
+        pairs = zip(outputs, gradients, strict=True)
+        wanted = [(y, g) for y, g in pairs if g is not None and y.requires_grad]
+        if not wanted:
+            return None, *(None for _ in inputs)
+        outputs, gradients = zip(*wanted, strict=True)
+        return None, *torch.autograd.grad(outputs, inputs, gradients, allow_unused=True)
