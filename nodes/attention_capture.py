@@ -11,7 +11,7 @@ from ..steering.maps import MapLayout, MapSettings, ModelLayers, pooling, shapes
 from ..steering.pictures import as_images, as_pictures, overlay, relative
 from ..steering.words import Words
 from .host.capture import model_layers
-from .host.finished import finished_maps
+from .host.finished import NotThen, finished_maps
 from .host.marks import encoded_from
 from .host.noise import sigma_at
 from .relation_parse import WordsType
@@ -49,6 +49,7 @@ class AttentionCapture(io.ComfyNode):
                 io.String.Input(
                     "layers",
                     default="auto",
+                    optional=True,
                     advanced=True,
                     tooltip='Attention layers to read: "auto" as the loss wants, "all", or a range like "2-5". A pass '
                     "ends with the last of them, so fewer are faster.",
@@ -57,6 +58,7 @@ class AttentionCapture(io.ComfyNode):
                     "heads",
                     options=["auto", "averaged", "kept"],
                     default="auto",
+                    optional=True,
                     advanced=True,
                     tooltip="auto: as the loss wants. averaged: one map a layer. kept: one for every attention head.",
                 ),
@@ -66,6 +68,7 @@ class AttentionCapture(io.ComfyNode):
                     min=0,
                     max=64,
                     step=4,
+                    optional=True,
                     advanced=True,
                     tooltip="Cells along each side of a map, whatever the picture's size. 0: as the loss wants.",
                 ),
@@ -123,6 +126,7 @@ class PreviewAttentionMaps(io.ComfyNode):
                     min=0.05,
                     max=0.95,
                     step=0.05,
+                    optional=True,
                     tooltip="How noisy the picture is made for the look: 0 clean, 1 pure noise.",
                 ),
             ],
@@ -146,19 +150,21 @@ class PreviewAttentionMaps(io.ComfyNode):
                 'There is no relation in the prompt, so there is no word to show. Write one, for example "a '
                 'dog left of a cat".'
             )
-        positive = encoded_from(positive, capture.words.prompt)[:1]
         latent = samples["samples"]
+        if len(latent) != len(images):
+            raise ValueError(
+                f"There are {len(latent)} latent(s) in samples and {len(images)} picture(s) in images. Each picture is "
+                "shown with the maps of its own latent: connect the pictures that VAE Decode makes of these samples, "
+                "or take the same ones out of both (Get Latent From Batch, Get Image From Batch)."
+            )
+        positive = encoded_from(positive, capture.words.prompt)
         pool = pooling(capture.words.rows)
         sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))
-        maps = finished_maps(
-            model,
-            positive,
-            latent,
-            comfy.sample.prepare_noise(latent, 0),
-            sigmas,
-            pool,
-            capture.layout(),
-        )
+        again = comfy.sample.prepare_noise(latent, 0)
+        try:
+            maps = finished_maps(model, positive, latent, again, sigmas, pool, capture.layout())
+        except NotThen as error:
+            raise ValueError(f'The prompt "{capture.words.prompt}" {error}') from None
         maps = shapes(maps.float()).mean(2).cpu()  # (B, words, R, R): the mean of all layers
         overlays = [
             overlay(picture, of_picture[word : word + 1], [name], word)

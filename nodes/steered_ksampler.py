@@ -18,6 +18,7 @@ from .host.screen import SHOWN_AGAIN, Live
 
 LossMap = io.Custom("LOSS_MAP")
 RunType = io.Custom("L2S_RUN")
+USUAL = Steering()
 ALIASES = ["learn to steer", "spatial guidance", "layout", "composition", "position", "regional"]
 # What an empty latent of a newer host says about itself.
 DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
@@ -25,11 +26,11 @@ DOWNSCALING = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 def steering_inputs() -> list:
     """What both nodes ask for."""
-    usual = Steering()
     return [
         io.Float.Input(
             "strength",
-            default=usual.strength,
+            default=USUAL.strength,
+            optional=True,
             min=0.0,
             max=5.0,
             step=0.05,
@@ -39,7 +40,8 @@ def steering_inputs() -> list:
         ),
         io.Float.Input(
             "start",
-            default=usual.start,
+            default=USUAL.start,
+            optional=True,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -47,7 +49,8 @@ def steering_inputs() -> list:
         ),
         io.Float.Input(
             "end",
-            default=usual.end,
+            default=USUAL.end,
+            optional=True,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -55,7 +58,8 @@ def steering_inputs() -> list:
         ),
         io.Int.Input(
             "refinements",
-            default=usual.refinements,
+            default=USUAL.refinements,
+            optional=True,
             min=0,
             max=50,
             tooltip="Most gradient steps in one sampling step. More pull harder, cost time, and lose things when too "
@@ -63,7 +67,8 @@ def steering_inputs() -> list:
         ),
         io.Float.Input(
             "target",
-            default=usual.target,
+            default=USUAL.target,
+            optional=True,
             min=0.05,
             max=0.9999,
             step=0.01,
@@ -74,13 +79,14 @@ def steering_inputs() -> list:
         io.Combo.Input(
             "sharing",
             options=list(SHARING),
-            default=usual.sharing,
+            default=USUAL.sharing,
+            optional=True,
             tooltip="Which unsatisfied relations a gradient step serves: all of them together, the worst first, or one "
             "after the other (round-robin).",
         ),
         io.Boolean.Input(
             "save_memory",
-            default=usual.save_memory,
+            default=USUAL.save_memory,
             optional=True,
             advanced=True,
             tooltip="Compute the model's blocks a second time instead of remembering them: slower, far less memory. "
@@ -175,7 +181,8 @@ class SteeredKSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, loss, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise,
-        strength, start, end, refinements, target, sharing, save_memory=False,
+        strength=USUAL.strength, start=USUAL.start, end=USUAL.end,
+        refinements=USUAL.refinements, target=USUAL.target, sharing=USUAL.sharing, save_memory=USUAL.save_memory,
     ) -> io.NodeOutput:  # fmt: skip
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
         report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
@@ -228,8 +235,9 @@ class SteerModel(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, loss, strength, start, end, refinements, target, sharing, save_memory=False
-    ) -> io.NodeOutput:
+        cls, model, loss, strength=USUAL.strength, start=USUAL.start, end=USUAL.end,
+        refinements=USUAL.refinements, target=USUAL.target, sharing=USUAL.sharing, save_memory=USUAL.save_memory,
+    ) -> io.NodeOutput:  # fmt: skip
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
         report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
         return io.NodeOutput(steer(model, loss, steering, report, live), report)
@@ -243,7 +251,7 @@ class SteeringReport(io.ComfyNode):
             display_name="Steering Report",
             category="learn-to-steer",
             description="What steering did, as pictures and text that can be saved: where the model looked for each "
-            "word, and how sure the classifier was of each relation, step by step.",
+            "word, and how sure the loss was of each relation, step by step.",
             search_aliases=[
                 "learn to steer",
                 "attention overlay",

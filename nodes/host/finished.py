@@ -1,10 +1,29 @@
 """What the model attends to in a finished picture: maps of a latent that is made noisy again for one pass."""
 
+import math
+
 import comfy.samplers
 from torch import Tensor
 
-from ...steering.maps import MapLayout
+from ...steering.maps import MapLayout, noise_level
 from .capture import capture
+from .noise import signal_and_noise
+from .steered_model import active
+
+
+class NotThen(ValueError):
+    """The conditioning acts at other noise levels only; says at which, and what to set."""
+
+
+def _advice(inner, cond: dict, sigma: float) -> str:
+    """Nearest to this sigma, in hundredths: a level at which an entry acts that is limited to others."""
+    level, least, most = (
+        noise_level(*signal_and_noise(inner, max(min(s, float(inner.model_sampling.sigma_max)), 0.0)))
+        for s in (sigma, cond.get("timestep_end", 0.0), cond.get("timestep_start", math.inf))
+    )
+    less, more = f"{math.floor(most * 100) / 100} or less", f"{math.ceil(least * 100) / 100} or more"
+    advice = less if level > most else more
+    return f"does not act at noise {level:.2g}, only from {most:.2f} down to {least:.2f}. Set noise to {advice}."
 
 
 class _OnePass(comfy.samplers.Sampler):
@@ -27,9 +46,12 @@ class _OnePass(comfy.samplers.Sampler):
     ):
         inner = model_wrap.inner_model
         x = inner.model_sampling.noise_scaling(sigmas, noise, latent_image)
+        cond = active(model_wrap.conds["positive"], float(sigmas[0]))
+        if cond is None:
+            raise NotThen(_advice(inner, model_wrap.conds["positive"][0], float(sigmas[0])))
         self.maps = capture(
             inner,
-            model_wrap.conds["positive"][0],
+            cond,
             x,
             sigmas,
             extra_args["model_options"],
@@ -42,7 +64,10 @@ class _OnePass(comfy.samplers.Sampler):
 def finished_maps(
     model, positive, latent: Tensor, noise: Tensor, sigmas: Tensor, pool: Tensor, layout: MapLayout
 ) -> Tensor:
-    """Maps of finished latents (B, C, h, w) noised to sigmas (B,): (B, words, channels, R, R), without gradient."""
+    """Maps of finished latents (B, C, h, w) noised to sigmas (B,): (B, words, channels, R, R), without gradient.
+
+    positive: a CONDITIONING; its first entry that acts at this noise is read. Raises NotThen when none does.
+    """
     guider, one_pass = comfy.samplers.CFGGuider(model), _OnePass(pool, layout)
     guider.set_conds(positive, positive)
     guider.sample(noise, latent, one_pass, sigmas, disable_pbar=True)
