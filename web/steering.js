@@ -17,7 +17,7 @@ const TEXTS = {
     none: "none",
     start: "first steered step",
     end: "last steered step",
-    empty: "Run, and see here how sure the classifier is of each relation, and where the model looks.",
+    empty: "Run, and see here how sure the loss is of each relation, and where the model looks.",
     target: "target",
   },
   zh: {
@@ -27,7 +27,7 @@ const TEXTS = {
     none: "无",
     start: "引导的第一步",
     end: "引导的最后一步",
-    empty: "运行后，这里会显示分类器对每个关系的把握，以及模型在看哪里。",
+    empty: "运行后，这里会显示损失对每个关系的把握，以及模型在看哪里。",
     target: "目标",
   },
   "zh-TW": {
@@ -37,7 +37,7 @@ const TEXTS = {
     none: "無",
     start: "引導的第一步",
     end: "引導的最後一步",
-    empty: "執行後，這裡會顯示分類器對每個關係的把握，以及模型在看哪裡。",
+    empty: "執行後，這裡會顯示損失對每個關係的把握，以及模型在看哪裡。",
     target: "目標",
   },
   ja: {
@@ -47,7 +47,7 @@ const TEXTS = {
     none: "なし",
     start: "ガイダンスの最初のステップ",
     end: "ガイダンスの最後のステップ",
-    empty: "実行すると、各関係に対する分類器の確信度と、モデルが見ている場所がここに表示されます。",
+    empty: "実行すると、各関係に対する損失の確信度と、モデルが見ている場所がここに表示されます。",
     target: "目標",
   },
 };
