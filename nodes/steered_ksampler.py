@@ -12,6 +12,7 @@ from ..steering.guidance import SHARING, Steering
 from ..steering.pictures import as_images, as_pictures, chart, overlay
 from ..steering.report import Report
 from .classifier_loss import LossType
+from .host.running import leading_to
 from .host.samplers import REFUSED, check_sampler
 from .host.sampling import steer
 from .host.screen import SHOWN_AGAIN, Live
@@ -239,7 +240,7 @@ class SteerModel(io.ComfyNode):
         refinements=USUAL.refinements, target=USUAL.target, sharing=USUAL.sharing, save_memory=USUAL.save_memory,
     ) -> io.NodeOutput:  # fmt: skip
         steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
-        report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
+        report, live = Report(runs={}), Live(cls.hidden and cls.hidden.unique_id)
         return io.NodeOutput(steer(model, loss, steering, report, live), report)
 
 
@@ -280,12 +281,15 @@ class SteeringReport(io.ComfyNode):
                     tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, run: Report, images) -> io.NodeOutput:
         pictures = as_pictures(images)
+        if cls.hidden and cls.hidden.dynprompt:  # scripts have no graph
+            run = run.behind(leading_to(cls.hidden.unique_id, cls.hidden.dynprompt, "images"))
         if run.seen and len(run.seen[-1].maps) != len(pictures):
             raise ValueError(
                 f"The run made {len(run.seen[-1].maps)} pictures and {len(pictures)} are given here. Connect the "

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import math
 
 from comfy.patcher_extension import WrappersMP
@@ -11,7 +12,9 @@ from ...steering.losses import Aim
 from ...steering.report import Report
 from .families import family_of
 from .marks import encoded_from
-from .samplers import SA_SOLVER, UNI_PC, check_sampler
+from .rehearsal import rehearse
+from .running import origin
+from .samplers import SA_SOLVER, UNI_PC, Corrector, check_sampler, is_known, part_of
 from .screen import NOBODY, Live
 from .steered_model import SteeredModel
 
@@ -30,6 +33,32 @@ def check_model(model) -> None:
         )
 
 
+def check_guider(guider, prompt: str) -> None:
+    """Raises ValueError for a guider of the host whose positive conditioning was not encoded from the prompt."""
+    if "positive" not in guider.conds:
+        raise ValueError(f"The guider {type(guider).__name__} has no positive conditioning to steer by.")
+    try:
+        encoded_from(guider.conds["positive"], prompt)
+    except ValueError as error:
+        if "middle" not in guider.conds:
+            raise
+        raise ValueError(
+            f'The conditioning at cond1 of the {type(guider).__name__} was not encoded from "{prompt}", whose '
+            "relations are meant, and steering reads cond1 alone. Connect that Relation Parse's positive to cond1."
+        ) from error
+
+
+def function_name(sampler) -> str:
+    """The name of a SAMPLER's k-diffusion function. Raises ValueError for one that is not made of any."""
+    name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
+    if name is None:
+        raise ValueError(
+            f"The sampler {type(sampler).__name__} is not made of a k-diffusion function, so it cannot be "
+            f"steered. Choose a sampler of KSampler's list."
+        )
+    return name
+
+
 def steer(
     model,
     aim: Aim,
@@ -44,51 +73,56 @@ def steer(
     report: filled during every run, with the latest one; live: who watches it.
     """
     report = Report() if report is None else report
-    steered_model = model.clone()
+    steered = model.clone()
     if not steering.active or not aim.words.wishes:
-        return steered_model
+        report.notes.append("Not steered: " + _why_not(steering))
+        return steered
     check_model(model)
 
-    def outer_sample(
-        executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs
-    ):  # fmt: skip
-        name = getattr(getattr(sampler, "sampler_function", None), "__name__", None)
-        if name is None:
-            raise ValueError(
-                f"The sampler {type(sampler).__name__} is not made of a k-diffusion function, so it cannot be "
-                f"steered. Choose a sampler of KSampler's list."
-            )
+    def outer_sample(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs):
+        guider, name = executor.class_obj, function_name(sampler)
         check_sampler(name)
-        check_model(executor.class_obj.model_patcher)  # nodes after this one may have changed it
-        if "positive" not in executor.class_obj.conds:
-            raise ValueError(
-                f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer by."
-            )
-        encoded_from(executor.class_obj.conds["positive"], aim.words.prompt)
-        report.begin(aim.words, steering, len(sigmas) - 1)
-        steered = copy.copy(sampler)  # the host keeps sampler objects between runs
-        steered.sampler_function = functools.wraps(sampler.sampler_function)(
-            lambda wrapped, x, sigmas, *a, callback=None, **options: _sample(
-                sampler.sampler_function,
-                SteeredModel(wrapped, name, aim, steering, report, live),
-                x,
-                sigmas,
-                *a,
-                callback=callback,
-                **options,
-            )
-        )
-        watched = live.watching(report, callback, executor.class_obj.model_patcher)
-        return executor(noise, latent_image, steered, sigmas, denoise_mask, watched, *args, **kwargs)
+        check_model(guider.model_patcher)  # nodes after this one may have changed it
+        check_guider(guider, aim.words.prompt)
+        first, steps = part_of(sigmas, continues=not noise.any())
+        report.begin(aim.words, steering, range(first, first + len(sigmas) - 1), steps, origin())
+        for note in doubts(encoded_from(guider.conds["positive"], aim.words.prompt)):
+            report.notes.append(note)
+            report.failed = report.failed or note.startswith("Not steered")
+        moving = _asking(sampler, lambda model: SteeredModel(model, name, aim, steering, report, live))
+        watched = live.watching(report, callback, guider.model_patcher)
+        samples = executor(noise, latent_image, moving, sigmas, denoise_mask, watched, *args, **kwargs)
+        report.end()
+        return samples
 
     def prepare_sampling(executor, model, noise_shape, *args, **kwargs):
         # The host makes room for what it reckons a plain step needs, which grows with the batch: tell of a larger one.
         batch = math.ceil(noise_shape[0] * room(aim.layout.last, steering.save_memory))
         return executor(model, [batch, *noise_shape[1:]], *args, **kwargs)
 
-    steered_model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, outer_sample)
-    steered_model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
-    return steered_model
+    steered.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, outer_sample)
+    steered.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, prepare_sampling)
+    return steered
+
+
+def _why_not(steering: Steering) -> str:
+    if steering.active:
+        return "no relation was found in the prompt that the loss knows."
+    if steering.strength == 0:
+        return "strength is 0."
+    return "refinements is 0." if steering.refinements == 0 else "start and end leave no step."
+
+
+def doubts(entries: list[dict]) -> list[str]:
+    """What a report should say about the conditioning's entries of the prompt, as samplers hold them."""
+    if not any(entry["cross_attn"].any() for entry in entries if "cross_attn" in entry):
+        return ["Not steered: the positive conditioning is zeroed out, so that the prompt's words are not in it."]
+    if len({(entry.get("start_percent", 0.0), entry.get("end_percent", 1.0)) for entry in entries}) < len(entries):
+        return [
+            f"The prompt stands {len(entries)} times in the positive conditioning, as for several areas: only the "
+            "first of those that act at a step is steered."
+        ]
+    return []
 
 
 def room(last: int, save_memory: bool) -> float:
@@ -100,9 +134,23 @@ def room(last: int, save_memory: bool) -> float:
     return 1.5 if save_memory else max(1.0, 0.5 + last / 4)
 
 
-def _sample(function, model: SteeredModel, x, sigmas, *args, callback=None, **options):
-    if model.sampler in SA_SOLVER:
-        options["corrector_order"] = 0  # its corrector goes back to the latent before the move
-    if model.sampler in UNI_PC:
-        callback = functools.partial(model.callback, callback)
-    return function(model, x, sigmas, *args, callback=callback, **options)
+def _asking(sampler, stand_in):
+    """The SAMPLER, whose function asks stand_in(model), a SteeredModel, in the model's place."""
+    function = sampler.sampler_function
+
+    @functools.wraps(function)
+    def sample(model, x, sigmas, extra_args=None, callback=None, **options):
+        options["extra_args"] = extra_args
+        model = stand_in(model)
+        if not is_known(function):
+            model.plan = rehearse(function, model.model, x, sigmas, options)
+        elif model.sampler in SA_SOLVER:
+            order = inspect.signature(function).parameters["corrector_order"].default
+            options["corrector_order"] = model.corrector = Corrector(options.get("corrector_order", order))
+        elif model.sampler in UNI_PC:
+            callback = functools.partial(model.callback, callback)
+        return function(model, x, sigmas, callback=callback, **options)
+
+    asking = copy.copy(sampler)  # the host keeps sampler objects between runs
+    asking.sampler_function = sample
+    return asking

@@ -7,7 +7,7 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
-from ...steering.guidance import Refined, Steering, refine
+from ...steering.guidance import Steering, refine
 from ...steering.losses import Aim, Moment, Score
 from ...steering.maps import noise_level, pooling, shapes
 from ...steering.report import Report, SteeredStep
@@ -15,7 +15,7 @@ from .capture import capture
 from .gradient import differentiable
 from .marks import encoded_from
 from .noise import signal_and_noise
-from .samplers import UNI_PC, step_of
+from .samplers import SA_SOLVER, UNI_PC, Corrector, same_sigma, step_at, step_of
 from .screen import Live
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ def _control_models(cond: dict):
 class SteeredModel:
     """Stands in a sampler for the model. sampler: its function's name; report: is told what happens; live: is shown."""
 
+    plan: list[tuple[float, int | None]] | None = None  # of a sampler that is not the host's: see rehearsal.py
+
     def __init__(self, model, sampler: str, aim: Aim, steering: Steering, report: Report, live: Live):
         self.model, self.sampler, self.aim, self.steering = model, sampler, aim, steering
         self.report, self.live = report, live
@@ -51,20 +53,36 @@ class SteeredModel:
         # Steps to leave out: twice as many each time all wishes were found granted.
         self.pause = self.skip = 0
         self.spent = 0  # gradient steps so far
+        self.corrector = Corrector()  # SA-Solver's, set by who gives it to the sampler
         self.pending: Tensor | None = None  # uni_pc's move, to be made by its callback
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
     def __call__(self, x: Tensor, sigma: Tensor, **kwargs):
-        self.step, begins = step_of(self.sampler, self.calls)
+        begins = self._begins(float(sigma[0]))
         self.calls += 1
-        if begins and self.step in self.report.steered and not self.report.failed:
+        if begins and self.report.first + self.step in self.report.steered and not self.report.failed:
             if self.skip:
                 self.skip -= 1
             else:
                 x = self._move(x, sigma, kwargs)
         return self.model(x, sigma, **kwargs)
+
+    def _begins(self, sigma: float) -> bool:
+        """Whether this call is the first question of a step; the step is noted."""
+        if self.plan is not None:
+            planned, step = self.plan[self.calls] if self.calls < len(self.plan) else (math.nan, None)
+            if not same_sigma(planned, sigma) and not self.report.failed:
+                self._give_up("The sampler asks the model otherwise than in its trial run")
+            self.step = self.step if step is None else step
+            return step is not None
+        if self.sampler in SA_SOLVER:  # with use_pece it asks twice, but for a step without its corrector
+            before, self.step = self.step, step_at(sigma, self.model.sigmas.tolist())
+            self.corrector.off = False
+            return self.calls == 0 or self.step != before
+        self.step, begins = step_of(self.sampler, self.calls)
+        return begins
 
     def callback(self, callback, state: dict) -> None:
         if self.pending is not None:
@@ -75,77 +93,79 @@ class SteeredModel:
 
     def _move(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
         """The latent for the sampler to go on from."""
-        guider = self.model.inner_model
-        conds = encoded_from(guider.conds["positive"], self.aim.words.prompt)
+        conds = encoded_from(self.model.inner_model.conds["positive"], self.aim.words.prompt)
         cond = active(conds, float(sigma[0]))
         if cond is None:
             return x  # limited to other noise levels
-        signal, noise = signal_and_noise(guider.inner_model, float(sigma[0]))
-        moment = Moment(noise_level(signal, noise), self.step, self.report.steps)
-        start = x.clone()
         try:
-            refined, maps = self._refined(x, sigma, cond, moment, math.hypot(signal, noise), kwargs)
+            moved, seen = self._refined(x, sigma, cond, kwargs)
         except FloatingPointError as error:
-            return self._give_up(x, str(error))
+            self._give_up(str(error))
+            return x
         except torch.OutOfMemoryError:
-            refined = None  # what the failed pass holds is freed after this block
-        if refined is None:
+            seen = None  # what the failed pass holds is freed after this block
+        if seen is None:
             return self._with_less_memory(x, sigma, kwargs)
-        self.report.seen.append(SteeredStep(self.step, moment.level, *refined[1:], maps))
+        self.report.seen.append(seen)
         self.live.tell(self.report)
-        if not refined.spent.any():
+        if not seen.spent.any():
             self.skip = self.pause = 2 * self.pause + 1
             return x
         self.pause = 0
-        self.spent += int(refined.spent.max())
-        return self._take(x, start, refined.latent, sigma)
+        self.spent += int(seen.spent.max())
+        return self._take(x, moved, sigma)
 
-    def _refined(
-        self, x: Tensor, sigma: Tensor, cond: dict, moment: Moment, size: float, kwargs: dict
-    ) -> tuple[Refined, Tensor]:
-        """Gradient steps on the latent, and the maps that were read last."""
-        inner, aim, latest = self.model.inner_model.inner_model, self.aim, None
+    def _refined(self, x: Tensor, sigma: Tensor, cond: dict, kwargs: dict) -> tuple[Tensor, SteeredStep]:
+        """Gradient steps on a copy of the latent: the best latent, and what the report is told."""
+        inner, aim = self.model.inner_model.inner_model, self.aim
+        latest = torch.empty(0)  # the maps that were read last
+        signal, noise = signal_and_noise(inner, float(sigma[0]))
+        step = self.report.first + self.step
+        moment = Moment(noise_level(signal, noise), step, self.report.steps)
         for module in aim.loss.modules:
             module.to(x.device)
         with differentiable(inner.diffusion_model, *aim.loss.modules, *_control_models(cond)):
-            seen, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
+            shown, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
             pool = pooling(aim.words.rows).to(x.device)
 
             def score(latent: Tensor) -> Score:
                 nonlocal latest
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 options = kwargs["model_options"]
-                maps = capture(inner, cond, seen(latent), ordinary_sigma, options, pool, aim.layout, self.save_memory)
+                maps = capture(inner, cond, shown(latent), ordinary_sigma, options, pool, aim.layout, self.save_memory)
                 latest = maps.detach()
                 return aim.loss.score(maps, aim.words, moment)
 
-            refined = refine(x.clone(), score, size, self.steering, self.spent)
-            return refined, shapes(latest.float()).mean(2).cpu()
+            refined = refine(x.clone(), score, math.hypot(signal, noise), self.steering, self.spent)
+            maps = shapes(latest.float()).mean(2).cpu()
+        best, before, after, spent = refined
+        return best, SteeredStep(step, moment.level, before, after, spent, maps)
 
-    def _take(self, x: Tensor, start: Tensor, moved: Tensor, sigma: Tensor) -> Tensor:
+    def _take(self, x: Tensor, moved: Tensor, sigma: Tensor) -> Tensor:
         """Give the moved latent to the sampler: in the place of the one that it holds."""
         if self.sampler in UNI_PC:
             # uni_pc hands out a rescaled copy of its state: the model sees the moved copy, the state follows later.
-            self.pending = (moved - start) / math.hypot(1.0, float(sigma[0]))
+            self.pending = (moved - x) / math.hypot(1.0, float(sigma[0]))
             return moved
+        self.corrector.off = True  # it would go back to the latent before the move
         return x.copy_(moved)
 
     def _with_less_memory(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
         comfy.model_management.soft_empty_cache()
         if self.save_memory:
-            return self._give_up(
-                x, "There is not enough memory. Choose fewer layers in Attention Capture, or a smaller picture"
-            )
+            self._give_up("There is not enough memory. Choose fewer layers in Attention Capture, or a smaller picture")
+            return x
         log.warning("Learn-to-Steer: memory ran out; going on with save_memory.")
         self.save_memory = True
         return self._move(x, sigma, kwargs)
 
-    def _give_up(self, x: Tensor, why: str) -> Tensor:
+    def _give_up(self, why: str) -> None:
         self.report.failed = True
-        note = f"Steering stopped at step {self.step + 1}: {why}. The picture was finished without it."
+        note = (
+            f"Steering stopped at step {self.report.first + self.step + 1}: {why}. The picture was finished without it."
+        )
         self.report.notes.append(note)
         log.warning("Learn-to-Steer: %s", note)
-        return x
 
     def _masked(self, x: Tensor, sigma: Tensor, kwargs: dict):
         """What the model will see of a latent: with an inpainting mask, the original picture shows outside it."""

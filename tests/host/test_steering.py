@@ -118,11 +118,7 @@ def test_every_sampler_is_steered(scene, sampler, masked):
         torch.testing.assert_close(after[..., 0, :], latent[..., 0, :], rtol=0, atol=0.01)
 
 
-# Without its corrector, as it is steered, it asks once a step, and the table says twice.
-PECE = pytest.param("sa_solver_pece", marks=pytest.mark.xfail(strict=True))
-
-
-@pytest.mark.parametrize("sampler", [PECE if name == "sa_solver_pece" else name for name in SAMPLERS])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_step_s_first_question_is_at_its_own_noise_level(scene, sampler, monkeypatch):
     """The counter of questions, step_of, against what the sampler really asks."""
     asked, call = [], SteeredModel.__call__
