@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..steering.prompts import override, parse
+from .host.given import words_of_given
 from .host.marks import mark
 from .host.screen import SHOWN_AGAIN, show
 from .host.words import find_words
@@ -77,10 +78,17 @@ class RelationParse(io.ComfyNode):
         except ValueError as error:
             show(cls, str(error))  # the front end hides it two clicks away
             raise
+        notes: list[str] = []
         if conditioning is None:
-            conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-        words = find_words(clip, text, parsed.wishes, rows=conditioning[0][0].shape[-2])
+            made = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+            words, conditioning = find_words(clip, text, parsed.wishes, rows=made[0][0].shape[-2]), mark(made, text)
+        else:
+            try:
+                words, conditioning, notes = words_of_given(clip, text, parsed.wishes, conditioning)
+            except ValueError as error:
+                show(cls, str(error))
+                raise
         understood = [str(wish) for wish in parsed.wishes] or ["No relation found: the picture will not be steered."]
-        report = "\n".join([*understood, *parsed.warnings])
+        report = "\n".join([*understood, *parsed.warnings, *notes])
         show(cls, report)
-        return io.NodeOutput(mark(conditioning, text), words, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(conditioning, words, report, ui=ui.PreviewText(report))

@@ -24,7 +24,8 @@ def encoded_from(entries: list, prompt: str) -> list:
     if not ours:
         raise ValueError(
             f'The positive conditioning was not encoded from "{prompt}", whose relations are meant. Connect the '
-            "positive output of that Relation Parse; nodes in between may change or combine it. Encoded by another "
-            "node? Then lead it through Relation Parse's conditioning input."
+            "positive output of that Relation Parse; nodes in between may change or combine it, but Concat and Average "
+            "keep only what comes first (conditioning_to). Does it come second, or did another node encode it? Then "
+            "lead it through Relation Parse's conditioning input."
         )
     return ours

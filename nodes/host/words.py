@@ -10,15 +10,19 @@ import torch
 from ...steering.maps import pooling
 from ...steering.tokens import phrase_positions, variants
 from ...steering.words import Phrase, Wish, Words
-from .encoders import ENCODERS, Part, RowTokens
+from .encoders import ENCODERS, Part, RowTokens, to_the_right_of_512
+from .pieces import Piece
 
 BY_HAND = 'in Relation Parse\'s corrections, as "dog@2 | left of | cat@7-8"'
 CLIPS = ("l", "g", "h")
 MODULES = {"l": "clip_l", "g": "clip_g", "h": "clip_h", "byt5": "byt5_small"}
 
 
-def find_words(clip, prompt: str, wishes: tuple[Wish, ...], rows: int | None = None) -> Words:
-    """rows: of the CONDITIONING's tensor that was made of the prompt, when it is to be checked.
+def find_words(
+    clip, prompt: str, wishes: tuple[Wish, ...], rows: int | None = None, pieces: tuple[Piece, ...] = ()
+) -> Words:
+    """rows: of the CONDITIONING's tensor that was made of the prompt, when it is to be checked; pieces: the stretches
+    of the prompt that it holds, where these are known.
 
     Raises ValueError as find_rows does; for phrases whose rows were given by hand, when these are too high.
     """
@@ -26,14 +30,29 @@ def find_words(clip, prompt: str, wishes: tuple[Wish, ...], rows: int | None = N
     for wish in wishes:
         for phrase in wish.things:
             if phrase.rows:
-                pooling([phrase.rows], text_rows(clip, prompt, rows))  # says so when they are too high
+                pooling([phrase.rows], rows_to_choose(clip, prompt, rows))  # says so when they are too high
                 phrases[phrase] = phrase.rows
             elif phrase not in phrases:
-                parts = find_rows(clip, prompt, phrase.span, rows).values()
-                phrases[phrase] = tuple(sorted(row for part in parts for row in part))
+                phrases[phrase] = _rows_in(clip, prompt, phrase, rows, pieces)
     order = list(phrases)
     pairs = tuple(tuple(map(order.index, wish.things)) for wish in wishes)
     return Words(prompt, wishes, tuple(phrase.text for phrase in order), tuple(phrases.values()), pairs)
+
+
+def _rows_in(clip, prompt: str, phrase: Phrase, rows: int | None, pieces: tuple[Piece, ...]) -> tuple[int, ...]:
+    """Rows of a phrase, in the piece that holds it if there are pieces."""
+    if not pieces:
+        return _joined(find_rows(clip, prompt, phrase.span, rows))
+    start, end = phrase.span
+    for piece in pieces:
+        if piece.start <= start and end <= piece.start + len(piece.text):
+            found = _joined(find_rows(clip, piece.text, (start - piece.start, end - piece.start)))
+            return tuple(piece.row + row for row in found)
+    raise ValueError(f'"{phrase.text}" is cut in two by a BREAK. Give its token positions by hand, {BY_HAND}.')
+
+
+def _joined(found: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted(row for part in found.values() for row in part))
 
 
 def find_rows(clip, prompt: str, span: tuple[int, int], rows: int | None = None) -> dict[str, tuple[int, ...]]:
@@ -83,6 +102,31 @@ def text_rows(clip, prompt: str, rows: int | None = None) -> int | None:
     tokens = _tokens(clip, prompt)
     pictures = 0 if rows is None else _pictures(clip, _stored(clip, parts, tokens), rows)
     return pictures + sum(_sequences(clip, part, tokens)[2] for part in parts if part.attended)
+
+
+def rows_to_choose(clip, prompt: str, rows: int | None = None) -> int | None:
+    """As text_rows, for positions that are given by hand: a CONDITIONING may have other rows than the prompt makes."""
+    try:
+        return text_rows(clip, prompt, rows)
+    except ValueError:  # rows is given, and not the prompt's
+        stored = _stored(clip, _parts(clip), _tokens(clip, prompt))
+        return rows + text_rows(clip, prompt) - stored
+
+
+def takes_pictures(clip, prompt: str, rows: int) -> bool:
+    """Whether a CONDITIONING of so many rows can be the prompt's with pictures before it."""
+    return rows > _stored(clip, _parts(clip), _tokens(clip, prompt)) and hasattr(
+        clip.tokenizer, "llama_template_images"
+    )
+
+
+def one_sequence(clip) -> bool:
+    """Whether attention sees the CONDITIONING's own rows and no others, each where it stands."""
+    try:
+        parts = _parts(clip)
+    except ValueError:
+        return False
+    return all(part.attended and part.stored and part.rows is not to_the_right_of_512 for part in parts)
 
 
 def _sequences(clip, part: Part, tokens: dict) -> tuple[list[str], list[RowTokens], int]:
@@ -156,6 +200,8 @@ def _tokens(clip, text: str) -> dict[str, list[tuple[int, bool]]]:
     """Key -> (id, is a word's) of each token, chunks one after another; an embedding's vectors have the id -1."""
     result: dict[str, list[tuple[int, bool]]] = {}
     for key, chunks in clip.tokenize(text, return_word_ids=True).items():
+        if not isinstance(chunks, list):  # Qwen-Image 2.1 adds a bool
+            continue
         width = _width(clip, key)
         result[key] = []
         for chunk in chunks:
