@@ -10,6 +10,7 @@ from comfy.patcher_extension import WrappersMP
 from ...steering.guidance import Steering
 from ...steering.losses import Aim
 from ...steering.report import Report
+from .check import check_fits
 from .families import family_of
 from .marks import encoded_from
 from .rehearsal import rehearse
@@ -83,6 +84,7 @@ def steer(
         guider, name = executor.class_obj, function_name(sampler)
         check_sampler(name)
         check_model(guider.model_patcher)  # nodes after this one may have changed it
+        check_fits(guider.model_patcher, aim.layout)
         check_guider(guider, aim.words.prompt)
         first, steps = part_of(sigmas, continues=not noise.any())
         report.begin(aim.words, steering, range(first, first + len(sigmas) - 1), steps, origin())
