@@ -98,7 +98,7 @@ class Report:
         last = [
             run
             for run in found
-            if not any(run.origin.node in other.origin.graph for other in found if other is not run)
+            if not any(run.origin.node in (other.origin.graph or {}) for other in found if other is not run)
         ]
         if len(last) == 1:
             return last[0]

@@ -57,7 +57,7 @@ def part_of(sigmas: Tensor, continues: bool) -> tuple[int, int]:
     The host cuts a schedule by slicing it, so the whole still lies in the slice's memory. continues: the run adds no
     noise, but takes over a latent that has it: else it is a picture's beginning, as with denoise below 1.
     """
-    steps, offset = len(sigmas) - 1, sigmas.storage_offset()
+    steps, offset = len(sigmas) - 1, int(sigmas.storage_offset())
     size = sigmas.untyped_storage().nbytes() // sigmas.element_size()
     whole = sigmas.as_strided((size,), (1,), 0).tolist()
     del whole[offset + steps]  # the host may have set it to 0

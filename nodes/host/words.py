@@ -110,7 +110,7 @@ def rows_to_choose(clip, prompt: str, rows: int | None = None) -> int | None:
         return text_rows(clip, prompt, rows)
     except ValueError:  # rows is given, and not the prompt's
         stored = _stored(clip, _parts(clip), _tokens(clip, prompt))
-        return rows + text_rows(clip, prompt) - stored
+        return (rows or 0) + (text_rows(clip, prompt) or 0) - stored
 
 
 def takes_pictures(clip, prompt: str, rows: int) -> bool:
