@@ -44,7 +44,28 @@ class Piece:
 
 def pieces(prompt: str) -> list[Piece]:
     """Every piece of the prompt in order. Never raises; takes time linear in the prompt's length."""
-    return _Splitter(prompt).split()
+    return _on_one_line(_Splitter(prompt).split())
+
+
+def _on_one_line(pieces: list[Piece]) -> list[Piece]:
+    """Without the line breaks that end nothing: a thing stands before, and relation words with their object follow.
+
+    A blank line ends what was said, and so does a break before "left of the door is a window".
+    """
+    kept: list[Piece] = []
+    i = 0
+    while i < len(pieces):
+        end = i
+        while end < len(pieces) and pieces[end].text in ("\n", "\r"):
+            end += 1
+        broken = "".join(piece.text for piece in pieces[i:end]) in ("\n", "\r", "\r\n")
+        following = [piece.kind for piece in pieces[end : end + 3]]
+        goes_on = following[:2] == ["relation", "thing"] and following[2:] not in (["verb"], ["thing"], ["there"])
+        if not (broken and goes_on and kept and kept[-1].kind in ("thing", "verb", "comma")):
+            kept += pieces[i:end]
+        kept += pieces[end : end + 1]
+        i = end + 1
+    return kept
 
 
 class _Splitter:
