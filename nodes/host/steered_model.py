@@ -12,13 +12,20 @@ from ...steering.losses import Aim, Moment, Score
 from ...steering.maps import noise_level, pooling, shapes
 from ...steering.report import Report, SteeredStep
 from .capture import capture
-from .gradient import differentiable
+from .gradient import differentiable, generators_kept
 from .marks import encoded_from
 from .noise import signal_and_noise
 from .samplers import SA_SOLVER, UNI_PC, Corrector, same_sigma, step_at, step_of
 from .screen import Live
 
 log = logging.getLogger(__name__)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Is it any of the forms in which memory runs out: torch's own, an accelerator's that the host knows, or MPS's?"""
+    known = getattr(comfy.model_management, "is_oom", None)  # of newer hosts
+    said = isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or said or bool(known and known(error))
 
 
 def active(conds: list[dict], sigma: float) -> dict | None:
@@ -102,7 +109,9 @@ class SteeredModel:
         except FloatingPointError as error:
             self._give_up(str(error))
             return x
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
             seen = None  # what the failed pass holds is freed after this block
         if seen is None:
             return self._with_less_memory(x, sigma, kwargs)
@@ -124,7 +133,8 @@ class SteeredModel:
         moment = Moment(noise_level(signal, noise), step, self.report.steps)
         for module in aim.loss.modules:
             module.to(x.device)
-        with differentiable(inner.diffusion_model, *aim.loss.modules, *_control_models(cond)):
+        parts = inner.diffusion_model, *aim.loss.modules, *_control_models(cond)
+        with generators_kept(x.device), differentiable(*parts):
             shown, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
             pool = pooling(aim.words.rows).to(x.device)
 

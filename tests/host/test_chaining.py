@@ -13,11 +13,13 @@ import pytest
 import torch
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
+from comfy_extras.nodes_hypertile import HyperTile
 from comfy_extras.nodes_nag import NAGuidance
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
+from comfy_extras.nodes_tomesd import TomePatchModel
 from inside import PROMPT, aim_of, layout_of
 from learn_to_steer.nodes.host import sampling, steered_model
 from learn_to_steer.nodes.host.capture import capture
@@ -36,7 +38,12 @@ attention_pytorch = comfy.ldm.modules.attention.attention_pytorch
 
 def patch(node, *values):
     """A node that patches the MODEL."""
-    return lambda model, *conds: (node.execute(model, *values).result[0], *conds)
+
+    def patched(model, *conds):
+        output = node.execute(model, *values)
+        return getattr(output, "result", output)[0], *conds
+
+    return patched
 
 
 def lora(load):
@@ -199,6 +206,27 @@ def test_steering_moves_the_picture_and_takes_no_call_from_the_override(node, fa
     assert seen.after.satisfaction.item() > seen.before.satisfaction.item()
     assert not torch.equal(steered, alone)
     assert calls_beside == calls
+
+
+@pytest.mark.parametrize(
+    "node", [patch(HyperTile, 32, 3, 1, False), patch(TomePatchModel, 0.5)], ids=["tiles", "tokens"]
+)
+def test_nodes_that_draw_within_a_pass_draw_what_they_would_have_drawn(node):
+    """Reading maps takes no number out of the generator that HyperTile and ToMe draw from."""
+    pictures = []
+    for target in (None, 1e-9):
+        model, report = tiny("SD15"), Report()
+        conds = mark(positive("SD15"), PROMPT), changed("SD15")
+        model, *conds = node(model, *conds)
+        if target:
+            model = sampling.steer(model, aim_of(layout_of(model), (2,), (5,)), Steering(end=1, target=target), report)
+        torch.manual_seed(5)
+        noise = latent("SD15")
+        pictures.append(comfy.sample.sample(
+            model, noise, 4, 4.0, "euler", "normal", *conds, torch.zeros_like(noise), seed=3, disable_pbar=True
+        ))  # fmt: skip
+    assert len(report.seen) == 2 and report.gradient_steps == 0
+    assert torch.equal(*pictures)
 
 
 @pytest.mark.parametrize("cache", [EasyCacheNode, LazyCacheNode])

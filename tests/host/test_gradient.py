@@ -230,6 +230,20 @@ def test_quantised_weights_give_the_gradient_of_what_they_stand_for(layout):
     torch.testing.assert_close(gradient, expected)
 
 
+def test_a_linear_layer_that_scales_what_goes_in_has_the_scale_in_its_gradient():
+    """NVFP4-AWQ checkpoints: MixedPrecisionOps.Linear multiplies its input by pre_quant_scale."""
+    layer = comfy.ops.mixed_precision_ops({}, torch.float32).Linear(64, 32, bias=False)
+    layer.weight = torch.nn.Parameter(random(32, 64), requires_grad=False)
+    layer.layout_type = layer.quant_format = None
+    layer.pre_quant_scale = torch.nn.Parameter(random(64, seed=3).abs() + 0.5, requires_grad=False)
+    layer.comfy_cast_weights = True
+    with differentiable(layer):
+        x = random(5, 64, seed=2).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), x)
+        expected = (layer.weight.sum(0) * layer.pre_quant_scale).expand(5, 64)
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_weights_that_nobody_knows_are_made_ordinary_as_they_are_used():
     weight = random(4, 4)  # made under inference mode, and of no module
     with differentiable(), OrdinaryTensors():
@@ -237,6 +251,22 @@ def test_weights_that_nobody_knows_are_made_ordinary_as_they_are_used():
         (gradient,) = torch.autograd.grad((x * weight.mean() + x @ weight).sum(), x)
     torch.testing.assert_close(gradient, (weight.mean() + weight.sum(1)).expand(3, 4))
     assert weight.is_inference()
+
+
+def test_recomputed_draws_the_same_again():
+    """HyperTile and ToMe draw within a block, from the generator that everybody draws from."""
+
+    def block(x):
+        return x * torch.rand(3, 4)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        x = random(3, 4).requires_grad_(True)
+        torch.manual_seed(7)
+        y = recomputed(block)(x)
+        following = torch.get_rng_state()
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+        assert torch.equal(torch.get_rng_state(), following)
+    torch.testing.assert_close(gradient, (y / x).detach())
 
 
 def test_recomputed_may_write_over_what_it_needs_on_the_way_back():

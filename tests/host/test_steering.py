@@ -351,15 +351,38 @@ def test_when_memory_runs_out_blocks_are_computed_again(scene, monkeypatch):
     torch.testing.assert_close(after, steered(scene), rtol=1e-3, atol=1e-3)
 
 
-def test_when_there_is_not_memory_enough_the_picture_is_finished_with_advice(scene, monkeypatch):
+class Accelerator(RuntimeError):
+    """As torch.AcceleratorError, which cannot be made by hand."""
+
+    error_code = 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("out of memory"),
+        RuntimeError("MPS backend out of memory (...)"),
+        Accelerator("CUDA error"),
+    ],
+    ids=["torch", "MPS", "accelerator"],
+)
+def test_when_there_is_not_memory_enough_the_picture_is_finished_with_advice(scene, monkeypatch, error):
+    monkeypatch.setattr(comfy.model_management, "ACCELERATOR_ERROR", Accelerator, raising=False)
+
     def short_of_memory(*args):
-        raise torch.OutOfMemoryError("out of memory")
+        raise error
 
     monkeypatch.setattr(steered_model, "capture", short_of_memory)
     report = Report()
     assert torch.equal(steered(scene, report=report), plain(scene))
     assert report.failed
     assert "not enough memory. Choose fewer layers in Attention Capture" in report.text()
+
+
+def test_another_error_is_no_lack_of_memory(scene, monkeypatch):
+    monkeypatch.setattr(steered_model, "capture", lambda *args: [][0])
+    with pytest.raises(IndexError):
+        steered(scene)
 
 
 def test_the_host_is_asked_for_the_memory_of_the_way_back(scene, monkeypatch):

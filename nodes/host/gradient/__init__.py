@@ -15,11 +15,14 @@ from torch import nn
 
 from .inference import OrdinaryTensors, ordinary, ordinary_weights
 from .kernels import kernels_with_gradient
-from .recompute import recomputed
+from .recompute import generators_kept, recomputed
 from .weights import constant_weights, with_forwards
 from .writing import saved_before_writing
 
-__all__ = ["OrdinaryTensors", "differentiable", "ordinary", "recomputed", "saved_before_writing", "with_forwards"]
+__all__ = [
+    "OrdinaryTensors", "differentiable", "generators_kept", "ordinary", "recomputed", "saved_before_writing",
+    "with_forwards",
+]  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -3,21 +3,36 @@
 Forced by:
 - comfy/ops.py, disable_weight_init: norms, embeddings and odd convolutions fetch their weights for each use, too, and
   their gradient needs more than the weight (weights.py);
-- memory: with save_memory whole blocks are computed so (capture.py).
+- memory: with save_memory whole blocks are computed so (capture.py);
+- comfy_extras/nodes_hypertile.py and nodes_tomesd.py draw from the global generator within a block, and must draw the
+  same again.
 
 Proven by:
 - test_gradient.py::test_streamed_weights_give_the_exact_gradient,
   ::test_recomputed_keeps_what_goes_in_and_nothing_else;
-- ::test_recomputed_may_write_over_what_it_needs_on_the_way_back.
+- ::test_recomputed_may_write_over_what_it_needs_on_the_way_back;
+- ::test_recomputed_draws_the_same_again; test_chaining.py with HyperTile and ToMe.
 """
+
+import contextlib
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as tree
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 from .writing import saved_before_writing
 
 _TENSOR = object()  # the place of a tensor
+
+
+def generators_kept(device: torch.device):
+    """Whoever draws random numbers after this context draws what they would have drawn without it."""
+    if device.type == "cpu":
+        return torch.random.fork_rng([])
+    if not hasattr(getattr(torch, device.type, None), "get_rng_state"):
+        return contextlib.nullcontext()
+    return torch.random.fork_rng([device.index or 0], device_type=device.type)
 
 
 def recomputed(function):
@@ -54,13 +69,17 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, run, *inputs):
         ctx.run = run
+        ctx.drawn_from = torch.get_rng_state(), *get_device_states(*inputs)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
         return run(*inputs)
 
     @staticmethod
     def backward(ctx, *gradients):
-        with torch.enable_grad(), saved_before_writing():
+        with torch.enable_grad(), saved_before_writing(), generators_kept(ctx.saved_tensors[0].device):
+            cpu, devices, states = ctx.drawn_from
+            torch.set_rng_state(cpu)
+            set_device_states(devices, states, device_type=ctx.saved_tensors[0].device.type)
             inputs = [value.detach().requires_grad_() for value in ctx.saved_tensors]
             outputs = ctx.run(*inputs)
         pairs = zip(outputs, gradients, strict=True)

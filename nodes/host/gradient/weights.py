@@ -52,6 +52,7 @@ def _constant_forward(module: nn.Module):
     plain, backward = module.forward, None
     # Another's forward (the host's bypass LoRA) or way to its weights (GGUF) does more than the weight tells.
     others = "forward" in vars(module) or hasattr(module, "cast_bias_weight")
+    others = others or getattr(module, "pre_quant_scale", None) is not None  # its input is scaled (NVFP4-AWQ)
     if not others:
         if type(module).__name__ == "Linear":
             backward = _linear_backward
