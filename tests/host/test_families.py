@@ -228,6 +228,30 @@ def test_geometry_alone_lowers_its_loss_and_does_nothing_at_strength_0(family):
     VERIFIED[family]["geometry"] = True
 
 
+def test_pictures_of_a_batch_are_moved_as_each_alone(family):
+    """A gradient step has its length a picture, whatever the latent's dimensions and the batch."""
+    model = tiny(family)
+
+    def moved(x):  # what refine gives the sampler, in the place of the sampler
+        aim, report = aim_of_tiny(family, model), Report()
+        steered = steer(model, aim, Steering(end=1.0, target=0.99), report)
+        cond = mark(positive(family), PROMPT)
+        samples = comfy.sample.sample(
+            steered, x, 1, 1.0, "euler", "simple", cond, cond, torch.zeros_like(x), seed=1, disable_pbar=True
+        )  # fmt: skip
+        assert samples.isfinite().all() and not report.failed
+        (step,) = report.seen
+        assert step.spent.tolist() == [1] * len(x)
+        return samples, step.after.satisfaction
+
+    pictures = [random(*FAMILIES[family].latent, seed=seed) for seed in (1, 2, 3)]
+    together, satisfied = moved(torch.cat(pictures))
+    for number in (0, 2):
+        moves, alone = moved(pictures[number])
+        torch.testing.assert_close(together[number : number + 1], moves, rtol=1e-2, atol=1e-2 * float(moves.std()))
+        torch.testing.assert_close(satisfied[number : number + 1], alone, rtol=1e-2, atol=1e-4)
+
+
 CHECKS = ("row", "corner", "gradient", "save memory", "unchanged", "steered", "geometry")
 TABLE = Path(families.__file__).with_name("FAMILIES.md")
 HEAD = """# Families that can be read and steered

@@ -2,7 +2,7 @@
 
 from encoders import llm, te
 
-from . import SMALL, Tiny
+from . import Tiny
 
 KREA2 = {
     "image_model": "krea2", "features": 64, "tdim": 32, "txtdim": 32, "heads": 2, "kvheads": 1, "multiplier": 2,
@@ -10,7 +10,7 @@ KREA2 = {
 }  # fmt: skip
 
 MODELS = {
-    "Krea 2": Tiny("Krea2", KREA2, SMALL, (20, 96), version="0.27.0"),
+    "Krea 2": Tiny("Krea2", KREA2, (1, 16, 1, 12, 10), (20, 96), version="0.27.0"),
 }
 
 ENCODERS = {
