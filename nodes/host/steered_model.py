@@ -15,6 +15,7 @@ from .capture import capture
 from .gradient import differentiable, generators_kept
 from .marks import encoded_from
 from .noise import signal_and_noise
+from .region import cropped, maps_within, region_of, within
 from .samplers import SA_SOLVER, UNI_PC, Corrector, same_sigma, step_at, step_of
 from .screen import Live
 
@@ -135,18 +136,20 @@ class SteeredModel:
             module.to(x.device)
         parts = inner.diffusion_model, *aim.loss.modules, *_control_models(cond)
         with generators_kept(x.device), differentiable(*parts):
-            shown, ordinary_sigma = self._masked(x, sigma, kwargs), sigma.clone()
-            pool = pooling(aim.words.rows).to(x.device)
+            shown, ordinary_sigma, start = self._masked(x, sigma, kwargs), sigma.clone(), x.clone()
+            pool, region = pooling(aim.words.rows).to(x.device), region_of(cond)
 
             def score(latent: Tensor) -> Score:
                 nonlocal latest
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 options = kwargs["model_options"]
-                maps = capture(inner, cond, shown(latent), ordinary_sigma, options, pool, aim.layout, self.save_memory)
+                seen = shown(within(latent, start, region))
+                maps = capture(inner, cond, seen, ordinary_sigma, options, pool, aim.layout, self.save_memory)
+                maps = maps_within(maps, region)
                 latest = maps.detach()
-                return aim.loss.score(maps, aim.words, moment)
+                return aim.loss.score(cropped(maps, region), aim.words, moment)
 
-            refined = refine(x.clone(), score, math.hypot(signal, noise), self.steering, self.spent)
+            refined = refine(start, score, math.hypot(signal, noise), self.steering, self.spent)
             maps = shapes(latest.float()).mean(2).cpu()
         best, before, after, spent = refined
         return best, SteeredStep(step, moment.level, before, after, spent, maps)
