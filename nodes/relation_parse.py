@@ -6,7 +6,7 @@ from ..steering.prompts import override, parse
 from .host.given import words_of_given
 from .host.marks import mark
 from .host.screen import SHOWN_AGAIN, show
-from .host.words import find_words
+from .host.words import find_words, one_sequence
 
 WordsType = io.Custom("L2S_RELATIONS")
 
@@ -81,7 +81,8 @@ class RelationParse(io.ComfyNode):
         notes: list[str] = []
         if conditioning is None:
             made = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-            words, conditioning = find_words(clip, text, parsed.wishes, rows=made[0][0].shape[-2]), mark(made, text)
+            words = find_words(clip, text, parsed.wishes, rows=made[0][0].shape[-2])
+            conditioning = mark(made, text, one_sequence(clip))
         else:
             try:
                 words, conditioning, notes = words_of_given(clip, text, parsed.wishes, conditioning)

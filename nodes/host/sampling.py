@@ -10,14 +10,16 @@ from comfy.patcher_extension import WrappersMP
 from ...steering.guidance import Steering
 from ...steering.losses import Aim
 from ...steering.report import Report
+from ...steering.words import Words
 from .check import check_fits
 from .families import family_of
-from .marks import encoded_from
+from .marks import encoded_from, gone
 from .rehearsal import rehearse
 from .running import origin
 from .samplers import SA_SOLVER, UNI_PC, Corrector, check_sampler, is_known, part_of
 from .screen import NOBODY, Live
 from .steered_model import SteeredModel
+from .trial import check_patched
 
 KEY = "learn_to_steer"
 
@@ -88,10 +90,16 @@ def steer(
         check_guider(guider, aim.words.prompt)
         first, steps = part_of(sigmas, continues=not noise.any())
         report.begin(aim.words, steering, range(first, first + len(sigmas) - 1), steps, origin())
-        for note in doubts(encoded_from(guider.conds["positive"], aim.words.prompt)):
+        for note in doubts(encoded_from(guider.conds["positive"], aim.words.prompt), aim.words):
             report.notes.append(note)
             report.failed = report.failed or note.startswith("Not steered")
-        moving = _asking(sampler, lambda model: SteeredModel(model, name, aim, steering, report, live))
+
+        def stand_in(model, x, sigma, model_options):
+            if report.steered and not report.failed:
+                check_patched(model.inner_model, x, sigma, model_options, aim)
+            return SteeredModel(model, name, aim, steering, report, live)
+
+        moving = _asking(sampler, stand_in)
         watched = live.watching(report, callback, guider.model_patcher)
         samples = executor(noise, latent_image, moving, sigmas, denoise_mask, watched, *args, **kwargs)
         report.end()
@@ -115,10 +123,15 @@ def _why_not(steering: Steering) -> str:
     return "refinements is 0." if steering.refinements == 0 else "start and end leave no step."
 
 
-def doubts(entries: list[dict]) -> list[str]:
+def doubts(entries: list[dict], words: Words) -> list[str]:
     """What a report should say about the conditioning's entries of the prompt, as samplers hold them."""
     if not any(entry["cross_attn"].any() for entry in entries if "cross_attn" in entry):
         return ["Not steered: the positive conditioning is zeroed out, so that the prompt's words are not in it."]
+    if all(missing := [gone(entry, words) for entry in entries]):
+        return [
+            f'Not steered: in the positive conditioning, the rows of "{missing[0]}" are mostly another text\'s. Give '
+            "this prompt more weight where the two are mixed (Conditioning Average)."
+        ]
     if len({(entry.get("start_percent", 0.0), entry.get("end_percent", 1.0)) for entry in entries}) < len(entries):
         return [
             f"The prompt stands {len(entries)} times in the positive conditioning, as for several areas: only the "
@@ -137,13 +150,16 @@ def room(last: int, save_memory: bool) -> float:
 
 
 def _asking(sampler, stand_in):
-    """The SAMPLER, whose function asks stand_in(model), a SteeredModel, in the model's place."""
+    """The SAMPLER, whose function asks a SteeredModel in the model's place.
+
+    stand_in: makes it of the model, the latent, its sigma, and the model's options.
+    """
     function = sampler.sampler_function
 
     @functools.wraps(function)
     def sample(model, x, sigmas, extra_args=None, callback=None, **options):
         options["extra_args"] = extra_args
-        model = stand_in(model)
+        model = stand_in(model, x, sigmas[0], extra_args["model_options"])
         if not is_known(function):
             model.plan = rehearse(function, model.model, x, sigmas, options)
         elif model.sampler in SA_SOLVER:

@@ -1,5 +1,6 @@
 """The prompt's mark on its conditioning, on its way through the host's own conditioning nodes."""
 
+import re
 from types import SimpleNamespace
 
 import comfy.sample
@@ -8,10 +9,12 @@ import torch
 from learn_to_steer.nodes.attention_capture import AttentionCapture, PreviewAttentionMaps
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.host import sampling
-from learn_to_steer.nodes.host.marks import encoded_from
+from learn_to_steer.nodes.host.marks import encoded_from, gone, mark
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.steering.guidance import Steering
+from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
+from learn_to_steer.steering.words import Words
 
 import nodes as host_nodes
 
@@ -89,6 +92,40 @@ def test_nodes_in_between_keep_the_steering(world, through):
     (ours, aim), (others, _) = world[2]
     report = steer(world, through(ours, others), aim)
     assert report.gradient_steps > 0 and not report.failed
+
+
+@pytest.mark.parametrize("weight, steered", [(0.0, False), (0.2, False), (0.7, True), (1.0, True)])
+def test_a_prompt_that_is_averaged_away_is_not_steered_and_the_reason_is_said(world, weight, steered):
+    (ours, aim), (others, _) = world[2]
+    report = steer(world, call("ConditioningAverage", ours, others, weight), aim)
+    if steered:
+        assert report.gradient_steps > 0 and not report.notes
+    else:
+        assert not report.seen and report.failed
+        assert re.match('Not steered: in the positive conditioning, the rows of "[a-z]+" are mostly', report.text())
+
+
+def test_an_average_that_leaves_the_words_alone_is_steered(world):
+    """As that of weights, or of a node that scales a CONDITIONING."""
+    (ours, aim), _ = world[2]
+    louder = [[rows * 1.5, values] for rows, values in ours]
+    assert steer(world, louder, aim).gradient_steps > 0
+
+
+def test_rows_that_were_added_where_the_words_move_are_refused():
+    rows, words = (
+        torch.randn(1, 6, 4),
+        Words(PROMPT, parse(PROMPT).wishes, ("giraffe", "airplane"), ((2,), (5,)), ((0, 1),)),
+    )
+    for one_sequence in (True, False):
+        ((_, values),) = mark([[rows, {}]], PROMPT, one_sequence)
+        assert gone(values | {"cross_attn": rows}, words) is None
+        longer = values | {"cross_attn": torch.cat([rows, rows], 1)}
+        if one_sequence:
+            assert gone(longer, words) is None
+        else:
+            with pytest.raises(ValueError, match="has 12 text rows, 6 when Relation Parse encoded it"):
+                gone(longer, words)
 
 
 def test_controlnets_keep_the_mark(world):

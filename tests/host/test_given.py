@@ -45,7 +45,7 @@ def test_flux_s_clip_may_have_another_text():
     """It makes no rows."""
     clip = encoder("Flux")
     tokens = clip.tokenize(PROMPT) | {"l": clip.tokenize(OTHER)["l"]}
-    assert parsed(clip, PROMPT, clip.encode_from_tokens_scheduled(tokens))[0][0][1][MARK] == PROMPT
+    assert parsed(clip, PROMPT, clip.encode_from_tokens_scheduled(tokens))[0][0][1][MARK].prompt == PROMPT
 
 
 def test_of_a_prompt_that_changes_while_sampling_only_its_own_entries_are_marked():
@@ -87,7 +87,7 @@ def test_the_advice_to_give_positions_is_not_refused_again(made):
     rows = conditioning[0][0].shape[1]
     corrections = f"dog@2 | above | cat@{rows - 1}"
     positive, words, _ = parsed(clip, PROMPT, conditioning, corrections)
-    assert words.rows == ((2,), (rows - 1,)) and positive[0][1][MARK] == PROMPT
+    assert words.rows == ((2,), (rows - 1,)) and positive[0][1][MARK].prompt == PROMPT
     with pytest.raises(ValueError, match=f"Token position {rows} is beyond"):
         parsed(clip, PROMPT, conditioning, f"dog@2 | above | cat@{rows}")
 
