@@ -8,13 +8,17 @@ from comfy_api.latest import io, ui
 from ..steering.losses import Aim, Loss, not_served
 from ..steering.losses.classifier import ClassifierLoss, load
 from ..steering.losses.geometry import GeometryLoss
+from ..steering.losses.published import PublishedLoss, read
 from .attention_capture import Capture, CaptureType
+from .host.files import contents
 from .host.screen import SHOWN_AGAIN, show
 
 FOLDER = "l2s_classifiers"
+AUTHORS = ".pth"  # what files of Learn-to-Steer's authors end in
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
 UNTRAINED = "none: geometry alone, for any model"
 NO_CLASSIFIER = "No classifier: steered by where the words' maps are bright."
+BY_AUTHORS = "By Learn-to-Steer's authors, trained for {}. Their licence allows no commercial use."
 LossType = io.Custom("L2S_LOSS")
 
 
@@ -24,8 +28,19 @@ def register_folders() -> None:
         folder_paths.add_model_folder_path(FOLDER, str(path))
     folder_paths.folder_names_and_paths[FOLDER] = (
         folder_paths.folder_names_and_paths[FOLDER][0],
-        {".safetensors"},
+        {".safetensors", AUTHORS},
     )
+
+
+def loss_of(classifier: str, capture: Capture) -> tuple[Loss, str]:
+    """The loss of one of the choices, and what people should know of it."""
+    if classifier == UNTRAINED:
+        return GeometryLoss(), NO_CLASSIFIER
+    path = Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))
+    if path.suffix.lower() != AUTHORS:
+        return ClassifierLoss(load(path)), ""
+    published = read(contents(path), path.name)
+    return PublishedLoss(published, capture.layers), BY_AUTHORS.format(published.config.model)
 
 
 def choices() -> list[str]:
@@ -72,16 +87,12 @@ class L2SClassifierLoss(io.ComfyNode):
 
     @classmethod
     def execute(cls, capture: Capture, classifier: str) -> io.NodeOutput:
-        loss: Loss = GeometryLoss()
-        if classifier != UNTRAINED:
-            loss = ClassifierLoss(load(Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))))
+        loss, said = loss_of(classifier, capture)
         try:
             layout = capture.layout(loss.layout)
         except ValueError as error:
             raise ValueError(f'The classifier "{classifier}" does not fit: {error}') from None
-        notes = "\n".join(
-            [*([NO_CLASSIFIER] if classifier == UNTRAINED else []), *not_served(loss, capture.words.wishes)]
-        )
+        notes = "\n".join([*([said] if said else []), *not_served(loss, capture.words.wishes)])
         show(cls, notes)
         words = capture.words.only(lambda wish: wish.relation in loss.relations)
         return io.NodeOutput(Aim(loss, words, layout), notes, ui=ui.PreviewText(notes))

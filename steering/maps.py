@@ -18,7 +18,8 @@ class MapLayout:
 
     family: the model's name; first, last: the text-to-image attention layers used, counted from 1 in the order of the
     forward pass; heads: "averaged", or "kept" as maps of their own; channels: maps per word; resolution: cells along
-    each side of every map; softmax: over the "text" columns, as in the paper, or over the "whole" row of the attention.
+    each side of every map; softmax: over the "text" columns, as in the paper, or over the "whole" row of the attention;
+    published: stacked as the authors' classifiers want it, see `stack_layers`.
     """
 
     family: str
@@ -28,11 +29,13 @@ class MapLayout:
     channels: int
     resolution: int
     softmax: str = "text"
+    published: bool = False
 
     def __str__(self) -> str:
         size = f"{self.channels} maps a word at {self.resolution}x{self.resolution}"
         layers = f"layers {self.first} to {self.last}, heads {self.heads}"
-        return f"{self.family}, {layers}, {size}, softmax over the {self.softmax}"
+        stacked = ", stacked as published" if self.published else ""
+        return f"{self.family}, {layers}, {size}, softmax over the {self.softmax}{stacked}"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class MapSettings:
             channels,
             self._chosen("resolution", wanted),
             self._chosen("softmax", wanted),
+            wanted is not None and wanted.published,
         )
         if wanted is not None and layout != wanted:
             raise ValueError(self._disagreement(layout, wanted))
@@ -186,20 +190,26 @@ def word_maps(
     return maps[..., :count].transpose(-1, -2)
 
 
-def stack_layers(layers: Sequence[tuple[Tensor, tuple[int, int]]], heads: str, resolution: int) -> Tensor:
+def stack_layers(
+    layers: Sequence[tuple[Tensor, tuple[int, int]]], heads: str, resolution: int, published: bool = False
+) -> Tensor:
     """Bring the maps of all layers to one size.
 
     layers: (B, heads, words, rows) with (height, width), rows == height * width, in the order of the forward pass.
-    Returns (B, words, channels, resolution, resolution), as strong as they were.
+    published: as in the authors' code, smaller layers before larger ones, and shrunk by taking the middle cells
+    (bilinear, no antialias) instead of the mean of all. Returns (B, words, channels, resolution, resolution), as strong
+    as they were.
     """
     stacked = []
+    if published:
+        layers = sorted(layers, key=lambda layer: math.prod(layer[1]))
     for maps, (height, width) in layers:
         if heads == "averaged":
             maps = maps.mean(1, keepdim=True)
         batch, _, words, _ = maps.shape
         maps = maps.unflatten(-1, (height, width)).flatten(0, 2)[:, None]  # (B * H * words, 1, h, w)
         if (height, width) != (resolution, resolution):
-            shrink = height * width > resolution**2
+            shrink = height * width > resolution**2 and not published
             maps = F.interpolate(maps, (resolution, resolution), mode="area" if shrink else "bilinear")
         stacked.append(maps.view(batch, -1, words, resolution, resolution))
     return torch.cat(stacked, 1).transpose(1, 2)  # (B, words, channels, R, R)

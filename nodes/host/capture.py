@@ -53,7 +53,7 @@ def capture(
     """
     with reading(model.diffusion_model, pool, layout, model_options, save_memory) as read:
         comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, read.options)
-    return stack_layers(read.maps, layout.heads, layout.resolution)
+    return stack_layers(read.maps, layout.heads, layout.resolution, layout.published)
 
 
 def _ordinary_cond(cond: dict) -> dict:
@@ -82,7 +82,7 @@ def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_mem
 
         with reading(model.diffusion_model, pool, layout, model_options) as read:
             comfy.samplers.calc_cond_batch(model, [[cond]], x, sigma, read.options)
-        maps = stack_layers(read.maps, layout.heads, layout.resolution)
+        maps = stack_layers(read.maps, layout.heads, layout.resolution, layout.published)
 
     The pass ends after the last wanted layer, and with it all that stands inside. Raises ValueError when the model did
     not run all of the layers.

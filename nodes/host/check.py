@@ -1,5 +1,7 @@
 """Whether a loss belongs to the model that samples."""
 
+from dataclasses import replace
+
 from ...steering.maps import MapLayout, MapSettings
 from .capture import model_layers
 
@@ -9,6 +11,7 @@ def check_fits(model, layout: MapLayout) -> None:
     layers = f"{layout.first}-{layout.last}"
     try:
         own = MapSettings(layers, layout.heads, layout.resolution, layout.softmax).layout(model_layers(model))
+        own = replace(own, published=layout.published)  # how maps are stacked is no matter of the model
     except ValueError as error:  # it lacks layers, or cannot be read at all
         own, why = None, f": {error}"
     else:
