@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,6 +74,25 @@ def test_stacked_layers_keep_the_place():
     torch.testing.assert_close(maps[0], F.interpolate(place[:, 0], (16, 16), mode="bilinear"))
 
 
+def test_stacked_as_published_smaller_layers_come_first_and_shrink_to_the_middle_of_their_cells():
+    torch.manual_seed(0)
+    sides = (32, 8, 16, 64, 8)  # of a UNet's layers, down and up again
+    layers = [(torch.rand(1, 2, 3, side * side), (side, side)) for side in sides]
+    maps = stack_layers(layers, "kept", 16, published=True)
+    assert maps.shape == (1, 3, 10, 16, 16)
+    order = [1, 4, 2, 0, 3]
+    for place, layer in enumerate(order):
+        of_layer = layers[layer][0].unflatten(-1, (sides[layer],) * 2)[0].transpose(0, 1)  # (words, heads, h, w)
+        mine = maps[0, :, 2 * place : 2 * place + 2]
+        if sides[layer] == 64:
+            of_layer = of_layer.unfold(-2, 4, 4).unfold(-2, 4, 4)[..., 1:3, 1:3].mean((-1, -2))  # 2x2 of each 4x4
+        elif sides[layer] == 32:
+            of_layer = F.avg_pool2d(of_layer, 2)
+        elif sides[layer] == 8:
+            of_layer = F.interpolate(of_layer, (16, 16), mode="bilinear")
+        torch.testing.assert_close(mine, of_layer)
+
+
 MODEL = ModelLayers("Toy", (2, 4, 4, 2), 3)
 WANTED = MapLayout("Toy", 2, 4, "kept", 10, 8, "whole")
 
@@ -84,6 +104,8 @@ def test_settings_on_auto_follow_the_loss_and_else_the_model():
     assert by_hand.layout(MODEL) == by_hand.layout(MODEL, WANTED) == WANTED
     assert MapSettings("all").layout(MODEL) == MapLayout("Toy", 1, 4, "averaged", 4, 16, "text")
     assert MapSettings("3").layout(MODEL).channels == 1
+    stacked = replace(WANTED, published=True)
+    assert MapSettings().layout(MODEL, stacked) == stacked and str(stacked).endswith("stacked as published")
 
 
 @pytest.mark.parametrize(

@@ -256,10 +256,15 @@ def read(contents: object, name: str) -> PublishedClassifier:
         with torch.device("meta"):  # takes no memory, whatever sizes the file asks for
             classifier = PublishedClassifier(_config(contents))
         weights = {key: weight.float() for key, weight in contents["model_state_dict"].items()}
+        wanted = classifier.state_dict()
+        for key in wanted | weights:
+            if key not in wanted or key not in weights or wanted[key].shape != weights[key].shape:
+                raise ValueError(f"its weights do not fit its configuration, first {key}")
         classifier.load_state_dict(weights, assign=True)
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
-            f'The classifier file "{name}" is damaged, or of another version than is known: {error}.'
+            f'The classifier file "{name}" is damaged, or of another version than is known: {why}.'
         ) from error
     return classifier.requires_grad_(False).train(False)
 
