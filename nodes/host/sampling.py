@@ -89,13 +89,14 @@ def steer(
         check_fits(guider.model_patcher, aim.layout)
         check_guider(guider, aim.words.prompt)
         first, steps = part_of(sigmas, continues=not noise.any())
-        report.begin(aim.words, steering, range(first, first + len(sigmas) - 1), steps, origin())
+        run = range(first, first + len(sigmas) - 1)
+        report.begin(aim.words, steering, run, steps, origin())
         for note in doubts(encoded_from(guider.conds["positive"], aim.words.prompt), aim.words):
             report.notes.append(note)
             report.failed = report.failed or note.startswith("Not steered")
 
         def stand_in(model, x, sigma, model_options):
-            if report.steered and not report.failed:
+            if not report.failed and set(run).intersection(report.steered):
                 check_patched(model.inner_model, x, sigma, model_options, aim)
             return SteeredModel(model, name, aim, steering, report, live)
 

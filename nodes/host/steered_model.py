@@ -37,7 +37,7 @@ def active(conds: list[dict], sigma: float) -> dict | None:
     return None
 
 
-def _control_models(cond: dict):
+def control_models(cond: dict):
     """The networks of a conditioning entry's ControlNets and T2I adapters, which are chained."""
     control = cond.get("control")
     while control is not None:
@@ -45,6 +45,13 @@ def _control_models(cond: dict):
             if getattr(control, name, None) is not None:
                 yield getattr(control, name)
         control = control.previous_controlnet
+
+
+def unlike(maps: Tensor, latent: Tensor) -> str:
+    """Why maps (B, ...) cannot be those of this latent, as when another node's patch has begun; "" when they can."""
+    if len(maps) != len(latent):
+        return f"the model is asked about {len(maps)} pictures at once where the latent has {len(latent)}"
+    return "the model is asked without a gradient" if latent.requires_grad and not maps.requires_grad else ""
 
 
 class SteeredModel:
@@ -134,7 +141,7 @@ class SteeredModel:
         moment = Moment(noise_level(signal, noise), step, self.report.steps)
         for module in aim.loss.modules:
             module.to(x.device)
-        parts = inner.diffusion_model, *aim.loss.modules, *_control_models(cond)
+        parts = inner.diffusion_model, *aim.loss.modules, *control_models(cond)
         with generators_kept(x.device), differentiable(*parts):
             shown, ordinary_sigma, start = self._masked(x, sigma, kwargs), sigma.clone(), x.clone()
             pool, region = pooling(aim.words.rows).to(x.device), region_of(cond)
@@ -145,6 +152,8 @@ class SteeredModel:
                 options = kwargs["model_options"]
                 seen = shown(within(latent, start, region))
                 maps = capture(inner, cond, seen, ordinary_sigma, options, pool, aim.layout, self.save_memory)
+                if why := unlike(maps, latent):
+                    raise ValueError(f"What another node does from this step on stands in the way of steering: {why}.")
                 maps = maps_within(maps, region)
                 latest = maps.detach()
                 return aim.loss.score(cropped(maps, region), aim.words, moment)

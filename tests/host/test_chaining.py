@@ -1,5 +1,6 @@
 """Steering beside the host's own nodes and another pack's attention override, whichever comes first."""
 
+import contextlib
 import copy
 import functools
 
@@ -21,7 +22,7 @@ from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
 from comfy_extras.nodes_tomesd import TomePatchModel
 from inside import PROMPT, aim_of, layout_of
-from learn_to_steer.nodes.host import sampling, steered_model
+from learn_to_steer.nodes.host import sampling, steered_model, trial
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.steering.guidance import Steering
@@ -250,6 +251,147 @@ def test_the_host_s_step_caches_neither_see_guided_passes_nor_skip_them(cache):
         alone,
     )
     assert len(report.seen) == 3 and not report.failed
+
+
+# --- What steering cannot see through: one look before sampling -------------------------------------------------------
+
+
+def regions(model, *conds):
+    """Attention Couple's kind: the picture is asked about once for each region's text, and the answers are masked."""
+    model, size = model.clone(), model.model.model_config.unet_config["context_dim"]
+    other, kept = random(1, 77, size, seed=9), []
+
+    def attn2_patch(q, k, v, extra_options):
+        kept.append(len(q))
+        return q.repeat(2, 1, 1), *[torch.cat([k, other.to(k).expand(len(q), -1, -1)])] * 2
+
+    def attn2_output_patch(n, extra_options):
+        left = torch.arange(n.shape[1], device=n.device)[None, :, None] % 2
+        return n[: kept[-1]] * left + n[kept[-1] :] * (1 - left)
+
+    model.set_model_attn2_patch(attn2_patch)
+    model.set_model_attn2_output_patch(attn2_output_patch)
+    return model, *conds
+
+
+def tiles(size, together=False, around=contextlib.nullcontext, last_first=False):
+    """Tiling: the latent is cut into tiles with a side of `size`, each is asked about, and the answers are joined."""
+
+    def node(model, *conds):
+        def tiled(apply_model, arguments):
+            x, steps, sigma = arguments["input"], range(0, arguments["input"].shape[-1], size), arguments["timestep"]
+            places = [(..., slice(i, i + size), slice(j, j + size)) for i in steps for j in steps]
+            if last_first:
+                places.reverse()
+            given, answer = {**arguments["c"]}, torch.empty_like(x)
+            with around():
+                if together:
+                    given["c_crossattn"] = given["c_crossattn"].repeat(len(places), 1, 1)
+                    cut = torch.cat([x[place] for place in places])
+                    answers = apply_model(cut, sigma.repeat(len(places)), **given).chunk(len(places))
+                else:
+                    answers = [apply_model(x[place], sigma, **given) for place in places]
+            for place, part in zip(places, answers, strict=True):
+                answer[place] = part
+            return answer
+
+        model = model.clone()
+        model.set_model_unet_function_wrapper(tiled)
+        return model, *conds
+
+    return node
+
+
+def detached(model, *conds):
+    def call(apply_model, arguments):
+        return apply_model(arguments["input"].detach().clone(), arguments["timestep"], **arguments["c"])
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(call)
+    return model, *conds
+
+
+def failing(model, *conds):
+    """Takes the latent out of torch, which it allows only without a gradient."""
+    model = model.clone()
+    model.set_model_unet_function_wrapper(lambda apply_model, arguments: arguments["input"].numpy())
+    return model, *conds
+
+
+ONE_BY_ONE = "attn2_patch or .*attn2_output_patch stands in the way of steering"
+IN_THE_WAY = {
+    "regions": (regions, f"regions.{ONE_BY_ONE}: the model is asked about 2 pictures at once where the latent has 1"),
+    "tiles at once": (tiles(8, together=True), "tiles.*tiled stands .*asked about 4 pictures at once"),
+    "tiles": (tiles(8), "tiles.*tiled stands .*a corner of the picture does not hang on that corner"),
+    "tiles, the last first": (tiles(8, last_first=True), "tiled stands .*does not hang on that corner"),
+    "tiles without gradient": (tiles(8, around=torch.no_grad), "tiled stands .*asked without a gradient"),
+    "tiles in inference mode": (tiles(8, around=torch.inference_mode), "tiled stands .*asked without a gradient"),
+    "detached": (detached, "detached.call stands .*asked without a gradient"),
+    "failing": (failing, "failing.<lambda> stands .*a trial look ended in: Can't call numpy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_THE_WAY)
+def test_what_steering_cannot_see_through_is_refused_before_sampling(name, monkeypatch):
+    node, sentence = IN_THE_WAY[name]
+    monkeypatch.setitem(NODES, name, (("SD15",), node))
+    monkeypatch.setattr(steered_model.SteeredModel, "__call__", lambda *_, **__: pytest.fail("it samples"))
+    with pytest.raises(ValueError, match=sentence + ".*Bypass its node"):
+        picture("SD15", name, "after")
+
+
+def test_a_patch_that_begins_later_is_refused_when_it_does(monkeypatch):
+    def later(model, *conds):
+        patched, *_ = regions(model)
+        patch, output = (
+            patched.model_options["transformer_options"]["patches"][f"attn2_{n}"][0] for n in ("patch", "output_patch")
+        )
+        model = model.clone()
+        model.set_model_attn2_patch(lambda *qkv: patch(*qkv) if qkv[3]["sigmas"][0] < 5 else qkv[:3])
+        model.set_model_attn2_output_patch(lambda n, o: output(n, o) if o["sigmas"][0] < 5 else n)
+        return model, *conds
+
+    monkeypatch.setitem(NODES, "later", (("SD15",), later))
+    with pytest.raises(ValueError, match="from this step on stands in the way of steering: .*asked about 2 pictures"):
+        picture("SD15", "later", "before", end=1.0, target=0.9999)
+
+
+def test_tiles_as_large_as_the_picture_stay(monkeypatch):
+    monkeypatch.setitem(NODES, "one tile", (("SD15",), tiles(16)))
+    alone, calls = picture("SD15", "one tile")[:2]
+    read, beside, report = picture("SD15", "one tile", "before", end=1.0, target=1e-9)
+    assert torch.equal(read, alone) and beside == calls and len(report.seen) == 2
+
+
+@each_node
+def test_only_what_is_not_the_host_s_own_is_looked_at(node, family):
+    model, positive_then, _ = NODES[node][1](tiny(family), positive(family), changed(family))
+    found = trial.patches(model, positive_then[0][1], model.model_options)
+    assert bool(found) == (node == "replaced attention")
+
+
+def test_the_model_is_not_asked_once_more_where_nothing_is_patched(monkeypatch):
+    asked, read = [], []
+    monkeypatch.setattr(trial, "capture", lambda *args, **kwargs: pytest.fail("it looks"))
+    monkeypatch.setattr(steered_model, "capture", lambda *args: read.append(1) or capture(*args))
+    hook = tiny("SD15").model.diffusion_model.register_forward_pre_hook(lambda *_: asked.append(1))
+    try:
+        picture("SD15", None, "before", end=0.25, target=1e-9)
+    finally:
+        hook.remove()
+    assert len(read) == 1 and len(asked) == 4 + 1  # four steps, and one look at the first
+
+
+def test_a_patch_is_named_with_its_pack():
+    def patch():
+        pass
+
+    patch.__module__, patch.__qualname__ = (
+        "/home/me/ComfyUI/custom_nodes/ComfyUI-ppm.nodes.couple",
+        "Couple.go.<locals>.p",
+    )
+    assert trial.name_of(functools.partial(patch)) == "Couple.go.p of ComfyUI-ppm"
+    assert trial.name_of(Override()) == f"{__name__}.Override"
 
 
 # --- The guided passes ------------------------------------------------------------------------------------------------

@@ -1,0 +1,112 @@
+"""One look before sampling where other nodes have patched the MODEL: can the latent be moved by what is read there?
+
+Asked by behaviour, whoever they are. Attention Couple and its kind repeat the picture for each region, so that its maps
+are other pictures'; tiling answers without a gradient, or shows the model a tile in the picture's place.
+"""
+
+import functools
+import re
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ...steering.losses import Aim
+from ...steering.maps import pooling
+from .capture import capture
+from .gradient import differentiable, generators_kept
+from .marks import encoded_from
+from .steered_model import active, control_models, out_of_memory, unlike
+
+
+def check_patched(guider, x: Tensor, sigma: Tensor, model_options: dict, aim: Aim) -> None:
+    """Raises ValueError, with the names of what stands in the way, when steering cannot see through others' patches.
+
+    guider: of the host, inside its run; x: (B, C, ...) as the sampler starts from it; sigma: its noise level. Without
+    patches the model is not asked; random generators are left as they were.
+    """
+    entries = encoded_from(guider.conds["positive"], aim.words.prompt)
+    entry = active(entries, float(sigma)) or entries[0]
+    pieces = patches(guider.model_patcher, entry, model_options)
+    if not pieces:
+        return
+    anytime = {k: v for k, v in entry.items() if k not in ("timestep_start", "timestep_end")}
+    why = _obstacle(guider.inner_model, anytime, x, sigma, model_options, aim)
+    if why:
+        names = " or ".join(dict.fromkeys(map(name_of, pieces)))
+        raise ValueError(f"{names} stands in the way of steering: {why}. Bypass its node, or do not steer this run.")
+
+
+def patches(patcher, cond: dict, model_options: dict) -> list:
+    """What other packs have put between a sampler and the model's attention.
+
+    The host's own are known to be right (tests/host/test_chaining.py); LoRAs change weights alone.
+    """
+    hooks = getattr(cond.get("hooks"), "hooks", ())
+    found = [piece for name, piece in patcher.object_patches.items() if name.startswith("diffusion_model")]
+    for options in (
+        model_options["transformer_options"],
+        *(getattr(h, "transformers_dict", None) or {} for h in hooks),
+    ):
+        found += [piece for pieces in options.get("patches", {}).values() for piece in pieces]
+        found += [piece for places in options.get("patches_replace", {}).values() for piece in places.values()]
+    others = [piece for piece in found if callable(piece) and not _of_the_host(piece)]
+    wrapper = model_options.get("model_function_wrapper")  # the host's call the one that was there before
+    return others if wrapper is None else [wrapper, *others]
+
+
+def _definition(piece):
+    """The function or class that a patch was made by."""
+    while isinstance(piece, functools.partial):
+        piece = piece.func
+    return piece if hasattr(piece, "__qualname__") else type(piece)
+
+
+def _of_the_host(piece) -> bool:
+    module = _definition(piece).__module__  # a node's file is loaded under its path
+    return module.startswith("comfy.") or ("comfy_extras" in module and "custom_nodes" not in module)
+
+
+def name_of(piece) -> str:
+    """A patch as the user may know it: with its pack, where that is told by the folder that it was loaded from."""
+    definition = _definition(piece)
+    pack = re.search(r"custom_nodes[/\\]([^/\\.]+)", definition.__module__)
+    name = definition.__qualname__.replace(".<locals>", "")
+    return f"{name} of {pack[1]}" if pack else f"{definition.__module__}.{name}"
+
+
+def _obstacle(inner, cond: dict, x: Tensor, sigma: Tensor, model_options: dict, aim: Aim) -> str:
+    """What is wrong with the maps that are read; "" when they are right, or memory does not reach for asking."""
+    pool = pooling(aim.words.rows).to(x.device)
+    with generators_kept(x.device), differentiable(inner.diffusion_model, *control_models(cond)):
+        latent = x.clone().requires_grad_()
+        sigmas = sigma.clone() * x.new_ones(len(x))
+        try:
+            maps = capture(inner, cond, latent, sigmas, model_options, pool, aim.layout, save_memory=True)
+            if why := unlike(maps, latent):
+                return why
+            shares = maps / maps.detach().mean((-1, -2), keepdim=True).clamp_min(1e-12)
+            gradients = [torch.autograd.grad(corner.sum(), latent, retain_graph=True)[0] for corner in corners(shares)]
+        except comfy.model_management.InterruptProcessingException:
+            raise
+        except Exception as error:
+            return "" if out_of_memory(error) else f"a trial look ended in: {error}"
+    first, last = (corners(_within_area(gradient.abs(), cond.get("area"))) for gradient in gradients)
+    if first[0].mean() * last[1].mean() <= first[1].mean() * last[0].mean():
+        return "what is read at a corner of the picture does not hang on that corner of the latent"
+    return ""
+
+
+def _within_area(latent: Tensor, area) -> Tensor:
+    """The part (B, C, ..., h, w) that the model sees. area: of a conditioning entry, its sizes and then its places."""
+    if area:
+        sizes, places = area[: len(area) // 2][-2:], area[len(area) // 2 :][-2:]
+        for axis, place, size in zip((-2, -1), places, sizes, strict=True):
+            latent = latent.narrow(axis, place, min(size, latent.shape[axis] - place))
+    return latent
+
+
+def corners(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the last corner of (..., h, w), a quarter of each side."""
+    height, width = (max(1, side // 4) for side in picture.shape[-2:])
+    return picture[..., :height, :width], picture[..., -height:, -width:]
