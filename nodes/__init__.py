@@ -3,8 +3,10 @@
 from comfy_api.latest import ComfyExtension
 
 from .attention_capture import AttentionCapture, PreviewAttentionMaps
+from .choose_layers import ChooseLayers
 from .classifier_loss import L2SClassifierLoss, register_folders
 from .demo_model import LoadDemoModel
+from .judge import Judge, NameBoxes, PutBack
 from .relation_parse import RelationParse
 from .steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
 
@@ -19,8 +21,12 @@ class LearnToSteer(ComfyExtension):
             RelationParse,
             AttentionCapture,
             PreviewAttentionMaps,
+            ChooseLayers,
             L2SClassifierLoss,
             SteeredKSampler,
             SteerModel,
             SteeringReport,
+            Judge,
+            PutBack,
+            NameBoxes,
         ]

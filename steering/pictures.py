@@ -1,4 +1,6 @@
-"""Pictures of what happened: words' attention in colours over a picture, and satisfaction over the steps."""
+"""Pictures of what happened: words' attention over a picture, satisfaction over the steps, and verdicts with boxes."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -6,12 +8,15 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .judge import Found, Verdict
 from .report import Report
 
 # One a word and one a wish, over and over; web/steering.js has the wishes' too.
 WORDS = ("#ff9f1c", "#35b6ff", "#e05cff", "#4ddb6d", "#ff5c5c", "#ffe14d")
 WISHES = ("#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595")
 BACKGROUND, FRAME, TEXT, FAINT, STEERED = "#1f2023", "#4a4c52", "#e8e8ea", "#9a9ca3", "#2a2d33"
+RIGHT, WRONG = "#2fbf71", "#ff5c5c"
+LEAST = 512  # px, the longer side of a picture with verdicts, whose words must be readable
 
 
 def relative(maps: Tensor) -> Tensor:
@@ -119,6 +124,52 @@ def chart(report: Report, picture: int = 0, size: tuple[int, int] = (640, 480)) 
     if not report.seen:
         draw.text(place(report.steps / 2, 0.75), "Not steered", FAINT, font, anchor="mm")
     return sheet.resize(size, Image.Resampling.LANCZOS)
+
+
+def judged(picture: Image.Image, found: Sequence[Found], verdicts: Sequence[Verdict]) -> Image.Image:
+    """The picture with the boxes of all that was found, and below it a line a wish. Green is right, red is wrong, grey
+    was not judged."""
+    scale = max(1, LEAST // max(picture.size))
+    width, height = (side * scale for side in picture.size)
+    size = max(14, max(width, height) // 30)
+    sheet = Image.new("RGB", (width, height + round(1.6 * size * len(verdicts))), BACKGROUND)
+    sheet.paste(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS), (0, 0))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    taken: list[tuple] = []
+    for number, thing in enumerate(found):
+        colour = _colour([verdict.granted for verdict in verdicts if thing in verdict.things])
+        left, top, right, bottom = (side * scale for side in thing.box)
+        draw.rectangle((left, top, right, bottom), outline=colour, width=max(2, size // 6))
+        name = f"{_drawable(thing.name, number)} {thing.confidence:.2f}"
+        taken.append(_label(draw, (left, top), name, colour, size, taken, (width, height)))
+    for number, verdict in enumerate(verdicts):
+        y = height + (0.8 + 1.6 * number) * size
+        draw.circle((size, y), 0.4 * size, _colour([verdict.granted]))
+        draw.text((2 * size, y), _drawable(verdict.reason, number), TEXT, font, anchor="lm")
+    return sheet
+
+
+def _colour(granted: list[bool | None]) -> str:
+    return WRONG if False in granted else RIGHT if True in granted else FAINT
+
+
+def bars(scores: list[float], chosen: range, size: tuple[int, int] = (640, 320)) -> Image.Image:
+    """A bar a layer, from 0 to 1, counted from 1 below them; the chosen ones (from 0) in colour."""
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    left, right, top, bottom = 44, size[0] - 16, 16, size[1] - 36
+    for level in (0.0, 0.5, 1.0):
+        y = bottom - level * (bottom - top)
+        draw.line([(left, y), (right, y)], FRAME)
+        draw.text((left - 8, y), f"{level:g}", FAINT, font, anchor="rm")
+    width = (right - left) / len(scores)
+    for layer, score in enumerate(scores):
+        x, y = left + layer * width, bottom - max(0.0, min(1.0, score)) * (bottom - top)
+        colour = WISHES[0] if layer in chosen else FAINT
+        draw.rectangle((x + 0.1 * width, min(y, bottom - 1), x + 0.9 * width, bottom), colour)
+    for layer in sorted({0, chosen.start, chosen.stop - 1, len(scores) - 1}):
+        draw.text((left + (layer + 0.5) * width, bottom + 16), str(layer + 1), FAINT, font, anchor="mm")
+    return sheet
 
 
 def as_images(pictures: list[Image.Image]) -> Tensor:
