@@ -11,7 +11,7 @@ from ..steering.losses.geometry import GeometryLoss
 from ..steering.losses.published import PublishedLoss, read
 from .attention_capture import Capture, CaptureType
 from .host.files import contents
-from .host.screen import SHOWN_AGAIN, show
+from .host.screen import SHOWN_AGAIN
 
 FOLDER = "l2s_classifiers"
 AUTHORS = ".pth"  # what files of Learn-to-Steer's authors end in
@@ -70,7 +70,6 @@ class L2SClassifierLoss(io.ComfyNode):
                 LossType.Output(display_name="loss", tooltip="Goes to Steered KSampler or Steer Model."),
                 io.String.Output(display_name="notes", tooltip="What steers, and relations that cannot be steered so."),
             ],
-            hidden=[io.Hidden.unique_id],
             **SHOWN_AGAIN,
         )
 
@@ -93,6 +92,5 @@ class L2SClassifierLoss(io.ComfyNode):
         except ValueError as error:
             raise ValueError(f'The classifier "{classifier}" does not fit: {error}') from None
         notes = "\n".join([*([said] if said else []), *not_served(loss, capture.words.wishes)])
-        show(cls, notes)
         words = capture.words.only(lambda wish: wish.relation in loss.relations)
         return io.NodeOutput(Aim(loss, words, layout), notes, ui=ui.PreviewText(notes))

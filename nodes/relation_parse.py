@@ -91,5 +91,4 @@ class RelationParse(io.ComfyNode):
                 raise
         understood = [str(wish) for wish in parsed.wishes] or ["No relation found: the picture will not be steered."]
         report = "\n".join([*understood, *parsed.warnings, *notes])
-        show(cls, report)
         return io.NodeOutput(conditioning, words, report, ui=ui.PreviewText(report))

@@ -20,3 +20,8 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the pictures of README and the help pages",
     )
+    parser.addoption(
+        "--newest-front-end",
+        action="store_true",
+        help="run all of tests/browser in the newest front end in place of the host's own",
+    )

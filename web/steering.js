@@ -1,12 +1,14 @@
 // What Steered KSampler and Steer Model show at their bottom: a range control for the steered steps, each relation's
-// probability over the steps, and the picture so far with the words' attention in colours. Without this file the nodes
-// work the same; the range is two numbers then.
+// probability over the steps, and the picture so far with the words' attention in colours. And what Relation Parse and
+// L2S Classifier Loss say of what they were given. Without this file the nodes work the same; the range is two numbers
+// then.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const STEERED = ["L2S_SteeredKSampler", "L2S_SteerModel"];
-const TALKING = ["L2S_RelationParse", "L2S_ClassifierLoss"]; // say on themselves what they understood
-const EVENT = "learn-to-steer.steering"; // nodes/host/screen.py sends it
+const STEERING = "learn-to-steer.steering"; // nodes/host/screen.py sends these
+const SAID = "learn-to-steer.said";
+const MOST = 240; // px, of a text; a longer one scrolls
 const LINES = ["#2fbf71", "#b18cff", "#ff8552", "#00b8d4", "#d4a600", "#f06595"]; // as in steering/pictures.py
 
 const TEXTS = {
@@ -80,6 +82,11 @@ const STYLE = `
 .l2s-picture { flex: 1 1 200px; height: 0; min-height: 0; display: flex; justify-content: center; }
 .l2s-picture img { max-width: 100%; height: 100%; object-fit: contain; border-radius: 4px; }
 .l2s [hidden] { display: none; }
+.l2s-said { box-sizing: border-box; width: 100%; max-height: ${MOST}px; overflow-y: auto; border-radius: 4px;
+  background: var(--comfy-input-bg, #222); color: var(--input-text, #ddd); }
+.l2s-said:has(div:empty) { display: none; }
+.l2s-said div { padding: 6px 8px; font: 12px/1.35 Inter, Arial, sans-serif; white-space: pre-wrap;
+  overflow-wrap: anywhere; user-select: text; cursor: text; }
 `;
 
 const text = (key) => {
@@ -263,6 +270,8 @@ class View {
 
 const views = new WeakMap(); // node -> View
 
+const isOurs = (node) => String(node.comfyClass).startsWith("L2S_");
+
 /** Whatever else is called when node[name] is, call this too. */
 function also(object, name, does) {
   const before = object[name];
@@ -292,7 +301,6 @@ function attach(node) {
   }
   also(node, "onConfigure", redraw);
   also(node, "onConnectionsChange", redraw);
-  also(node, "onExecuted", (output) => showKept(node, output));
   redraw();
 }
 
@@ -303,16 +311,37 @@ function show(node, run) {
   view.range.draw();
 }
 
-/** What the server keeps of the last run, as JSON text in a list. */
-function showKept(node, output) {
-  const kept = output?.l2s_steering?.[0];
-  if (kept) show(node, JSON.parse(kept));
+const texts = new WeakMap(); // node -> the element that holds what it says
+
+/** One of our nodes says this at its bottom until it says more; the front end's own texts go when a run is over. */
+function say(node, words) {
+  if (!isOurs(node)) return;
+  if (!texts.has(node)) {
+    if (!words) return;
+    const text = make("div");
+    const height = () => {
+      const lines = text.textContent ? text.textContent.split("\n").length : 0;
+      const needed = text.offsetHeight || 16 * lines + 12; // the first is 0 while it is out of view
+      return lines && Math.min(needed, MOST) + 20; // with the margins that the front end puts round it
+    };
+    const widget = node.addDOMWidget("said", "l2s_said", make("div", { class: "l2s-said" }, text), {
+      serialize: false,
+      hideOnZoom: false,
+      getMinHeight: height,
+      getMaxHeight: height,
+    });
+    widget.serialize = false; // as above
+    new ResizeObserver(() => node.graph?.setDirtyCanvas?.(true, true)).observe(text);
+    texts.set(node, text);
+  }
+  texts.get(node).textContent = words;
+  node.graph?.setDirtyCanvas?.(true, true);
 }
 
-/** Text on a node, as the front end shows it while a node runs; here also for one whose outputs were kept. */
-function say(node, output) {
-  const text = output?.text?.[0];
-  if (text && node.graph === app.canvas?.graph) api.dispatchCustomEvent?.("progress_text", { nodeId: String(node.id), text });
+/** What the server keeps of a node's last run: texts, and a run as JSON text in a list. */
+function showKept(node, output) {
+  if (output?.text) say(node, output.text.join("\n"));
+  if (output?.l2s_steering) show(node, JSON.parse(output.l2s_steering[0]));
 }
 
 /** A node by the id that the server knows it by; inside subgraphs "4:7", the way there. */
@@ -330,14 +359,18 @@ app.registerExtension({
   name: "LearnToSteer.Steering",
   setup() {
     document.head.append(make("style", {}, STYLE));
-    api.addEventListener(EVENT, ({ detail }) => {
-      const node = find(detail.node);
+    api.addEventListener(STEERING, ({ detail }) => {
+      const node = find(detail.display_node);
       if (node) show(node, detail);
+    });
+    api.addEventListener(SAID, ({ detail }) => {
+      const node = find(detail.display_node);
+      if (node) say(node, detail.text);
     });
   },
   nodeCreated(node) {
     if (STEERED.includes(node.comfyClass)) attach(node);
-    if (TALKING.includes(node.comfyClass)) also(node, "onExecuted", (output) => say(node, output));
+    if (isOurs(node)) also(node, "onExecuted", (output) => showKept(node, output));
   },
   onNodeOutputsUpdated(outputs) {
     // A workflow's tab is opened again. Inside subgraphs a node is known by "its subgraph's id:its own".

@@ -11,7 +11,9 @@ from PIL import Image
 from ...steering.pictures import overlay
 from ...steering.report import Report
 
-STEERING = "learn-to-steer.steering"  # web/steering.js listens to it
+# web/steering.js listens to these.
+STEERING = "learn-to-steer.steering"
+SAID = "learn-to-steer.said"
 SIDE = 256  # px, a live picture's longer side
 # Newer hosts show what a node showed once more when its outputs were kept from an earlier run.
 SHOWN_AGAIN = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
@@ -19,11 +21,34 @@ PAUSE = 0.4  # s from one live picture to the next: drawing one must not be felt
 
 
 def show(node, text: str) -> None:
-    """Show text on a node that runs in a server; node: its class, whose schema asks for its unique_id."""
-    if node.hidden and node.hidden.unique_id:
-        from server import PromptServer  # scripts run without one
+    """Show on a node why it fails; what it gives back, it shows with its outputs.
 
-        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+    node: its class while it runs, whose schema asks for its unique_id.
+    """
+    if node.hidden and node.hidden.unique_id and _watched():  # scripts run without a server
+        _tell(SAID, node.hidden.unique_id, _displayed(node.hidden.unique_id), {"text": text})
+
+
+def _displayed(node_id: str) -> str:
+    """The id of the node that people see for this one: a loop runs copies of it, with ids of their own."""
+    from comfy_execution.progress import get_progress_state
+
+    return get_progress_state().dynprompt.get_display_node_id(node_id)
+
+
+def _watched() -> bool:
+    """Is there a browser that queued what runs?"""
+    from server import PromptServer
+
+    return PromptServer.instance.client_id in PromptServer.instance.sockets
+
+
+def _tell(event: str, node: str, display_node: str, said: dict) -> None:
+    """Tell that browser something of a node, named as the host's own messages name it."""
+    from server import PromptServer
+
+    server = PromptServer.instance
+    server.send_sync(event, {"node": node, "display_node": display_node, **said}, server.client_id)
 
 
 class Live:
@@ -31,6 +56,8 @@ class Live:
 
     def __init__(self, node_id: str | None):
         self.node_id = node_id
+        # Asked now: what a loop made may sample in a later run, which does not know the loop's ids.
+        self.display_node = node_id and _displayed(node_id)
         self.picture: str | None = None  # the latest, as a data URL
         self.drawn = 0.0  # when
 
@@ -53,10 +80,7 @@ class Live:
     def tell(self, report: Report) -> None:
         """Tell the browser how things stand."""
         if self._watched():
-            from server import PromptServer
-
-            server = PromptServer.instance
-            server.send_sync(STEERING, {"node": self.node_id, **self.state(report)}, server.client_id)
+            _tell(STEERING, self.node_id, self.display_node, self.state(report))
 
     def state(self, report: Report) -> dict:
         """A run so far, of the batch's first picture, in JSON's types."""
@@ -75,12 +99,7 @@ class Live:
         }
 
     def _watched(self) -> bool:
-        if self.node_id is None:
-            return False
-        from server import PromptServer
-
-        server = PromptServer.instance
-        return server.client_id in server.sockets
+        return self.node_id is not None and _watched()
 
     def _draw(self, report: Report, x0, latent_format) -> None:
         """The picture as the latent's colours tell it, under the latest maps."""

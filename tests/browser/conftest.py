@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_pla
 
 DEMO = ROOT / "workflows" / "Put things where the prompt says (emoji demo).json"
 PICTURES = ROOT / "output" / "browser"
-# The default workflow is there, and selecting a node has its effect, which is the last that the front end sets up.
-READY = "window.app?.extensionManager?.spinner === false && app.graph.nodes.length && !!app.canvas.onSelectionChange"
+# The default workflow is there, and selecting a node has its effect, which is the last that the front end sets up;
+# where that is a function to call. A newer one has none, and is ready when it stops to spin.
+READY = """window.app?.extensionManager?.spinner === false && app.graph.nodes.length
+    && !!(app.canvas.onSelectionChange ?? app.canvas.selectionView)"""
 PATIENCE = 60  # s, for anything in the page
 VIEW = {"width": 1600, "height": 1100}
 FLAGS = (
@@ -50,17 +53,38 @@ EVENTS = (
 ENDS = EVENTS[-3:]
 
 
+def without(problem: str) -> None:
+    """Skip what cannot run here; fail where it must run."""
+    (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(problem)
+
+
 @pytest.fixture(scope="package")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("comfyui")) as running:
+def newest() -> tuple[str, str]:
+    """The options of a server with the newest front end."""
+    if not (folder := install.front_end()).exists():
+        without(f"ComfyUI's front end {install.FRONT_END} is not here; `make test` gets it.")
+    return "--front-end-root", str(folder)
+
+
+@pytest.fixture(scope="package")
+def options(request) -> tuple[str, ...]:
+    """Of every server: which front end it has."""
+    return request.getfixturevalue("newest") if request.config.getoption("--newest-front-end") else ()
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory, options):
+    base = tmp_path_factory.mktemp("comfyui")
+    (base / "custom_nodes").mkdir()
+    shutil.copy(Path(__file__).with_name("again.py"), base / "custom_nodes")
+    with serving(base, *options) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
 def browser():
     if not (path := install.browser()):
-        say = pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip
-        say("No Chromium or Chrome is on the PATH; `make test` says how to get one.")
+        without("No Chromium or Chrome is on the PATH; `make test` says how to get one.")
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=path, args=FLAGS) as running,
@@ -133,7 +157,11 @@ class Editor:
     def __init__(self, page: Page, server: Server):
         self.page, self.server = page, server
         self.new_nodes = page.evaluate("LiteGraph.vueNodesMode")
-        page.evaluate(
+        self.listen()
+
+    def listen(self) -> None:
+        """Hear what the server says to this page from now on."""
+        self.page.evaluate(
             """kinds => {
                 window.heard = []
                 for (const kind of kinds)
@@ -340,9 +368,13 @@ class Editor:
         return answer.json_value()
 
     def said(self, node: str) -> str:
-        """The text that the node shows of its last run."""
+        """Go to the node: the texts that are seen on it, the front end's own for a moment among them."""
+        self.go_to(node)
         return self.page.evaluate(
-            "id => app.graph.getNodeById(id).widgets.filter(w => w.name.startsWith('$$')).map(w => w.value).join()",
+            """id => app.graph.getNodeById(id).widgets.map(widget =>
+                widget.name.startsWith("$$") ? widget.value
+                : widget.name == "said" && widget.element.checkVisibility() ? widget.element.innerText : ""
+            ).filter(Boolean).join()""",
             node,
         )
 

@@ -19,11 +19,11 @@ WEB_DIRECTORY = "."
 """
 
 
-def test_what_is_allowed_is_the_hosts_own(tmp_path, opened, allowed):
+def test_what_is_allowed_is_the_hosts_own(tmp_path, opened, options, allowed):
     pack = tmp_path / "custom_nodes" / "other"
     pack.mkdir(parents=True)
     (pack / "__init__.py").write_text(OTHER)
-    only = ("--disable-all-custom-nodes", "--whitelist-custom-nodes", "other")
+    only = ("--disable-all-custom-nodes", "--whitelist-custom-nodes", "other", *options)
     with serving(tmp_path, *only) as server, opened(server) as (page, problems):
         assert "Other" in server.object_info() and "L2S_ClassifierLoss" not in server.object_info()
         page.evaluate(

@@ -175,6 +175,35 @@ def test_a_sampler_inside_a_subgraph_shows_its_run(editor, renderer, demo, view)
     assert re.search(RESULT, view.inner_text())
 
 
+def test_a_sampler_in_a_loop_shows_its_runs_while_they_sample(editor, renderer, demo, view):
+    """The loop runs copies, which have ids of their own; Relation Parse in it says what it understood."""
+    words = editor.node("L2S_RelationParse")
+    editor.page.evaluate(
+        """sampler => {
+            for (const node of [...app.graph.nodes])
+                if (["VAEDecode", "SaveImage", "L2S_SteeringReport", "KSampler"].includes(node.type))
+                    app.graph.remove(node)
+            const loop = LiteGraph.createNode("Again"), body = app.graph.getNodeById(sampler)
+            app.graph.add(loop)
+            body.connect(0, loop, 0)
+            const copied = app.graph.nodes.filter(n => n.type.startsWith("L2S_") && n.type != "L2S_LoadDemoModel")
+            const set = (node, name, value) => { node.widgets.find(w => w.name == name).value = value }
+            set(loop, "ids", copied.map(node => node.id).join())
+            set(loop, "times", 2)
+            set(body, "steps", 8)
+        }""",
+        demo,
+    )
+    editor.page.evaluate(WATCH)
+    assert succeeded(editor.run())
+    seen = editor.page.evaluate("seen")
+    dots = [state["dots"] for state in seen if state["running"]]
+    assert dots.count(0) >= 2 and len(set(dots)) >= 4  # both copies, from their start
+    assert any(state["picture"] for state in seen)
+    assert re.search(RESULT, view.inner_text())
+    assert "giraffe | above | airplane" in editor.said(words)
+
+
 @pytest.mark.parametrize("locale, words", [("zh", "引导步数"), ("ja", "ガイダンスのステップ")])
 def test_the_view_speaks_the_editors_language(editor, server, page, locale, words):
     server.open("/api/settings", {"Comfy.Locale": locale})

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import server
 import torch
+from comfy_execution import progress
+from comfy_execution.graph import DynamicPrompt
 from learn_to_steer.nodes.attention_capture import AttentionCapture
 from learn_to_steer.nodes.classifier_loss import L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.host import screen
@@ -82,7 +84,7 @@ def test_a_run_is_shown_step_by_step_to_the_browser_that_queued_it(scene, sent):
 def test_the_last_state_stays_with_the_node(scene, sent):
     output = sample(scene)
     (kept,) = output.ui["l2s_steering"]
-    assert json.loads(kept) | {"node": "7"} == sent[-1][1]
+    assert json.loads(kept) | {"node": "7", "display_node": "7"} == sent[-1][1]
 
 
 @pytest.mark.parametrize("gone", ["no node", "no browser"])
@@ -93,6 +95,24 @@ def test_nothing_is_drawn_where_nobody_watches(scene, sent, monkeypatch, gone):
     output = sample(scene, node_id=None if gone == "no node" else "7")
     assert not sent and json.loads(output.ui["l2s_steering"][0])["picture"] is None
     assert output.result[3].seen
+
+
+def test_what_a_loop_runs_is_shown_on_the_node_that_it_copied(scene, sent):
+    prompt = DynamicPrompt({"7": {}, "9": {}})
+    prompt.add_ephemeral_node("9.0.0.7", {}, parent_id="9", display_id="7")
+    prompt.add_ephemeral_node("9.0.0.9", {}, parent_id="9", display_id="9")
+    prompt.add_ephemeral_node("9.0.0.9.0.0.7", {}, parent_id="9.0.0.9", display_id="9.0.0.7")
+    progress.reset_progress_state("loop", prompt)
+    try:
+        sample(scene, steps=2, node_id="9.0.0.9.0.0.7")
+        node = type("Node", (RelationParse,), {"hidden": SimpleNamespace(unique_id="9.0.0.7")})
+        screen.show(node, "why")
+    finally:
+        progress.reset_progress_state("", DynamicPrompt({}))
+    *run, (event, said, sid) = sent
+    assert run and {(data["node"], data["display_node"]) for _, data, _ in run} == {("9.0.0.9.0.0.7", "7")}
+    assert (event, sid) == (screen.SAID, "me")
+    assert said == {"node": "9.0.0.7", "display_node": "7", "text": "why"}
 
 
 def test_being_watched_changes_nothing_in_the_picture(scene, sent):
