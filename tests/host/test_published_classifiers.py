@@ -15,6 +15,7 @@ from pathlib import Path
 
 import comfy.model_detection
 import comfy.model_patcher
+import comfy.sample
 import comfy.samplers
 import comfy.supported_models
 import comfy.utils
@@ -30,15 +31,19 @@ from learn_to_steer.nodes.host.capture import capture, model_layers
 from learn_to_steer.nodes.host.check import check_fits
 from learn_to_steer.nodes.host.files import contents
 from learn_to_steer.nodes.host.gradient import differentiable
+from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.noise import signal_and_noise
+from learn_to_steer.nodes.host.sampling import steer
+from learn_to_steer.steering.guidance import Steering
 from learn_to_steer.steering.judge import Found, judge
 from learn_to_steer.steering.losses import Moment
 from learn_to_steer.steering.losses.published import PublishedLoss, read, relation_of
 from learn_to_steer.steering.maps import MapSettings, noise_level, pooling
 from learn_to_steer.steering.relations import labels
+from learn_to_steer.steering.report import Report
 from learn_to_steer.steering.words import Phrase, Wish, Words
 from safetensors.torch import load_file
-from tiny import tiny
+from tiny import positive, tiny
 
 HERE = Path(__file__).resolve().parent.parent / "published"
 DATA = Path(os.environ.get("PUBLISHED_DATA", HERE))
@@ -374,7 +379,7 @@ def folder(tmp_path, monkeypatch):
 
 def captured(family: str, relation="above") -> Capture:
     wish = Wish(Phrase("dog", (0, 0)), relation, Phrase("cat", (0, 0)))
-    words = Words("", (wish,), ("dog", "cat"), ((3,), (5, 6)), ((0, 1),))
+    words = Words("a dog above a cat", (wish,), ("dog", "cat"), ((3,), (5, 6)), ((0, 1),))
     return Capture(words, model_layers(tiny(family)), MapSettings())
 
 
@@ -392,6 +397,20 @@ def test_a_file_in_the_user_s_folder_is_offered_and_steers_the_model_that_it_was
     torch.testing.assert_close(score.satisfaction, (-score.loss).exp())
     _, notes = L2SClassifierLoss.execute(captured("SD20", "near"), "sd2.pth").result
     assert '"dog | near | cat" is not steered: this loss knows only above, below, left of, right of.' in notes
+
+
+def test_a_run_is_steered_by_it(folder):
+    torch.save(full_size("sd2_config"), folder / "sd2.pth")
+    aim, _ = L2SClassifierLoss.execute(captured("SD20"), "sd2.pth").result
+    report, start = Report(), torch.zeros(1, 4, 16, 16)
+    steered = steer(tiny("SD20"), aim, Steering(refinements=3, end=1.0, target=0.9999), report)
+    cond, noise = positive("SD20"), comfy.sample.prepare_noise(start, 1)
+    comfy.sample.sample(
+        steered, noise, 2, 2.0, "ddim", "ddim_uniform", mark(cond, aim.words.prompt), cond, start, seed=1,
+        disable_pbar=True,
+    )  # fmt: skip
+    assert [seen.step for seen in report.seen] == [0, 1]
+    assert all(seen.after.loss < seen.before.loss for seen in report.seen)
 
 
 @pytest.mark.parametrize(
