@@ -26,14 +26,14 @@ def show(node, text: str) -> None:
     node: its class while it runs, whose schema asks for its unique_id.
     """
     if node.hidden and node.hidden.unique_id and _watched():  # scripts run without a server
-        _tell(SAID, node.hidden.unique_id, _displayed(node.hidden.unique_id), {"text": text})
+        _tell(SAID, {**_named(node.hidden.unique_id), "text": text})
 
 
-def _displayed(node_id: str) -> str:
-    """The id of the node that people see for this one: a loop runs copies of it, with ids of their own."""
+def _named(node_id: str) -> dict[str, str]:
+    """A node as the host's messages name it, and the one that people see for it: a loop runs copies with own ids."""
     from comfy_execution.progress import get_progress_state
 
-    return get_progress_state().dynprompt.get_display_node_id(node_id)
+    return {"node": node_id, "display_node": get_progress_state().dynprompt.get_display_node_id(node_id)}
 
 
 def _watched() -> bool:
@@ -43,21 +43,19 @@ def _watched() -> bool:
     return PromptServer.instance.client_id in PromptServer.instance.sockets
 
 
-def _tell(event: str, node: str, display_node: str, said: dict) -> None:
-    """Tell that browser something of a node, named as the host's own messages name it."""
+def _tell(event: str, data: dict) -> None:
+    """Tell that browser."""
     from server import PromptServer
 
-    server = PromptServer.instance
-    server.send_sync(event, {"node": node, "display_node": display_node, **said}, server.client_id)
+    PromptServer.instance.send_sync(event, data, PromptServer.instance.client_id)
 
 
 class Live:
     """Shows a steered run on the node with this id while it samples, in the browser that queued it."""
 
     def __init__(self, node_id: str | None):
-        self.node_id = node_id
         # Asked now: what a loop made may sample in a later run, which does not know the loop's ids.
-        self.display_node = node_id and _displayed(node_id)
+        self.node = {} if node_id is None else _named(node_id)
         self.picture: str | None = None  # the latest, as a data URL
         self.drawn = 0.0  # when
 
@@ -80,7 +78,7 @@ class Live:
     def tell(self, report: Report) -> None:
         """Tell the browser how things stand."""
         if self._watched():
-            _tell(STEERING, self.node_id, self.display_node, self.state(report))
+            _tell(STEERING, {**self.node, **self.state(report)})
 
     def state(self, report: Report) -> dict:
         """A run so far, of the batch's first picture, in JSON's types."""
@@ -99,7 +97,7 @@ class Live:
         }
 
     def _watched(self) -> bool:
-        return self.node_id is not None and _watched()
+        return bool(self.node) and _watched()
 
     def _draw(self, report: Report, x0, latent_format) -> None:
         """The picture as the latent's colours tell it, under the latest maps."""
