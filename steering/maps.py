@@ -41,11 +41,11 @@ class MapLayout:
 @dataclass(frozen=True)
 class ModelLayers:
     """A model's text-to-image attention. family: its name; heads: of each layer, in the order of the forward pass;
-    usual: the last layer worth its cost, where nobody asks for others."""
+    usual: the first and the last layer to read, counted from 1, where nobody asks for others."""
 
     family: str
     heads: tuple[int, ...]
-    usual: int
+    usual: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class MapSettings:
             return value
         return USUAL[setting] if wanted is None else getattr(wanted, setting)
 
-    def _range(self, layers: int, wanted: MapLayout | None, usual: int) -> tuple[int, int]:
+    def _range(self, layers: int, wanted: MapLayout | None, usual: tuple[int, int]) -> tuple[int, int]:
         chosen = self.layers.strip()
         if chosen == AUTO:
-            return (1, usual) if wanted is None else (wanted.first, wanted.last)
+            return usual if wanted is None else (wanted.first, wanted.last)
         if chosen == "all":
             return 1, layers
         begin, _, end = chosen.partition("-")

@@ -93,7 +93,7 @@ def test_stacked_as_published_smaller_layers_come_first_and_shrink_to_the_middle
         torch.testing.assert_close(mine, of_layer)
 
 
-MODEL = ModelLayers("Toy", (2, 4, 4, 2), 3)
+MODEL = ModelLayers("Toy", (2, 4, 4, 2), (1, 3))
 WANTED = MapLayout("Toy", 2, 4, "kept", 10, 8, "whole")
 
 
@@ -124,11 +124,11 @@ def test_a_setting_by_hand_that_disagrees_with_the_loss_is_named(setting, senten
 
 def test_a_loss_of_another_model_is_refused():
     with pytest.raises(ValueError, match="trained on the maps of Toy, .* this model gives Other"):
-        MapSettings().layout(ModelLayers("Other", MODEL.heads, 3), WANTED)
+        MapSettings().layout(ModelLayers("Other", MODEL.heads, (1, 3)), WANTED)
     with pytest.raises(ValueError, match="trained on 10 maps a word, and this model gives 12"):
-        MapSettings().layout(ModelLayers("Toy", (2, 4, 4, 4), 3), WANTED)
+        MapSettings().layout(ModelLayers("Toy", (2, 4, 4, 4), (1, 3)), WANTED)
     with pytest.raises(ValueError, match="trained on layers 2 to 4, and this model has 3"):
-        MapSettings().layout(ModelLayers("Toy", (2, 4, 4), 3), WANTED)
+        MapSettings().layout(ModelLayers("Toy", (2, 4, 4), (1, 3)), WANTED)
 
 
 @pytest.mark.parametrize("layers", ["0-2", "3-9", "4-2", "some", ""])

@@ -12,21 +12,24 @@ from torch import Tensor
 
 from ...steering.maps import MapLayout, ModelLayers, stack_layers, word_maps
 from .attention_calls import AttentionCalls
-from .families import Family, Layer, family_of, grid_of, layers_of, padded
+from .families import USUAL_LAYERS, Family, Layer, family_of, grid_of, layers_of, padded
 from .gradient import recomputed, with_forwards
 
 
 def model_layers(model) -> ModelLayers:
     """What a MODEL has to read. Raises ValueError for one that cannot be read.
 
-    The usual last layer leaves out late ones, which cost much: a UNet is read up to the last layer of its widest level
-    (16x16 of SD1.5's 64x64), a transformer in its first half, and a small model of eight layers or fewer whole.
+    The usual layers are those that others found good for the family (families.py). Where none are known, late ones are
+    left out, which cost much: a UNet is read up to the last layer of its widest level (16x16 of SD1.5's 64x64), a
+    transformer in its first half, and a small model of eight layers or fewer whole.
     """
     found = layers_of(model.get_model_object("diffusion_model"))
-    return ModelLayers(type(model.model.model_config).__name__, tuple(layer.heads for layer in found), _usual(found))
+    name = type(model.model.model_config).__name__
+    usual = USUAL_LAYERS.get((name, len(found)), (1, _last(found)))
+    return ModelLayers(name, tuple(layer.heads for layer in found), usual)
 
 
-def _usual(layers: list[Layer]) -> int:
+def _last(layers: list[Layer]) -> int:
     if len(layers) <= 8:
         return len(layers)
     widths = [getattr(getattr(layer.module, "to_q", None), "in_features", 0) for layer in layers]

@@ -105,6 +105,19 @@ FAMILIES = {
     "CogVideoXTransformer3DModel": Family(("blocks",)),
     "GeneralDIT": Family(("blocks",), "blocks.1.block.attn", crossed, "patch_spatial"),  # Cosmos 1
 }  # fmt: skip
+# Layers that others chose for a model's maps, by the host's name of it and its number of layers: from code and reports,
+# none of it measured here. A single block that was told stands with its neighbours. Choose Layers measures.
+USUAL_LAYERS = {
+    ("SDXL", 70): (15, 44),  # code and a report: from the down path's last attention to the first of the up path
+    ("SD3", 24): (9, 11),  # a measurement of SD3 Medium: block 9
+    ("Flux", 57): (11, 19),  # code: double blocks 10 to 18
+    ("FluxSchnell", 57): (11, 19),
+    ("Flux2", 25): (11, 13),  # code: single block 6 of Klein 4B
+    ("Flux2", 32): (11, 13),  # code: single block 3 of Klein 9B
+    ("ZImage", 30): (17, 19),  # code, of Z-Image Turbo
+    ("QwenImage", 60): (19, 21),  # code
+    ("Krea2", 28): (16, 19),  # a report: 16 and 18
+}
 HEADS = ("heads", "num_heads", "n_heads", "n_local_heads", "nheads", "num_attention_heads")
 
 
