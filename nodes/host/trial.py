@@ -8,12 +8,14 @@ import functools
 import re
 
 import comfy.model_management
+import comfy.samplers
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...steering.losses import Aim
 from ...steering.maps import pooling
-from .capture import capture
+from .capture import capture, reading
 from .gradient import differentiable, generators_kept
 from .marks import encoded_from
 from .steered_model import active, control_models, out_of_memory, unlike
@@ -27,13 +29,15 @@ def check_patched(guider, x: Tensor, sigma: Tensor, model_options: dict, aim: Ai
     """
     entries = encoded_from(guider.conds["positive"], aim.words.prompt)
     entry = active(entries, float(sigma)) or entries[0]
-    pieces = patches(guider.model_patcher, entry, model_options)
-    if not pieces:
-        return
     anytime = {k: v for k, v in entry.items() if k not in ("timestep_start", "timestep_end")}
-    why = _obstacle(guider.inner_model, anytime, x, sigma, model_options, aim)
+    asked = guider.inner_model, anytime, x, sigma * x.new_ones(len(x)), model_options, aim
+    found = patches(guider.model_patcher, entry, model_options)
+    why = _obstacle(*asked) if found else ""
+    if not why and (around := wrappers(model_options)):
+        found = [wrapper for keys in around.values() for called in keys.values() for wrapper in called]
+        why = _crowd(*asked, around)
     if why:
-        names = " or ".join(dict.fromkeys(map(name_of, pieces)))
+        names = " or ".join(dict.fromkeys(map(name_of, found)))
         raise ValueError(f"{names} stands in the way of steering: {why}. Bypass its node, or do not steer this run.")
 
 
@@ -53,6 +57,18 @@ def patches(patcher, cond: dict, model_options: dict) -> list:
     others = [piece for piece in found if callable(piece) and not _of_the_host(piece)]
     wrapper = model_options.get("model_function_wrapper")  # the host's call the one that was there before
     return others if wrapper is None else [wrapper, *others]
+
+
+def wrappers(model_options: dict) -> dict[str, dict[str, list]]:
+    """Wrappers of other packs around the model, as the host keeps them. Not those of step caches, which count."""
+    given = model_options["transformer_options"].get("wrappers", {})
+    found: dict[str, dict[str, list]] = {}
+    for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
+        for key, called in given.get(kind, {}).items():
+            others = [w for w in called if not _of_the_host(w) and "cache" not in name_of(w).lower()]
+            if others:
+                found.setdefault(kind, {})[key] = others
+    return found
 
 
 def _definition(piece):
@@ -75,14 +91,13 @@ def name_of(piece) -> str:
     return f"{name} of {pack[1]}" if pack else f"{definition.__module__}.{name}"
 
 
-def _obstacle(inner, cond: dict, x: Tensor, sigma: Tensor, model_options: dict, aim: Aim) -> str:
+def _obstacle(inner, cond: dict, x: Tensor, sigmas: Tensor, model_options: dict, aim: Aim) -> str:
     """What is wrong with the maps that are read; "" when they are right, or memory does not reach for asking."""
     pool = pooling(aim.words.rows).to(x.device)
     with generators_kept(x.device), differentiable(inner.diffusion_model, *control_models(cond)):
         latent = x.clone().requires_grad_()
-        sigmas = sigma.clone() * x.new_ones(len(x))
         try:
-            maps = capture(inner, cond, latent, sigmas, model_options, pool, aim.layout, save_memory=True)
+            maps = capture(inner, cond, latent, sigmas.clone(), model_options, pool, aim.layout, save_memory=True)
             if why := unlike(maps, latent):
                 return why
             shares = maps / maps.detach().mean((-1, -2), keepdim=True).clamp_min(1e-12)
@@ -95,6 +110,21 @@ def _obstacle(inner, cond: dict, x: Tensor, sigma: Tensor, model_options: dict, 
     if first[0].mean() * last[1].mean() <= first[1].mean() * last[0].mean():
         return "what is read at a corner of the picture does not hang on that corner of the latent"
     return ""
+
+
+def _crowd(inner, cond: dict, x: Tensor, sigmas: Tensor, model_options: dict, aim: Aim, around: dict) -> str:
+    """What is wrong with the maps of a pass inside these wrappers, which steering leaves out; "" for nothing."""
+    with generators_kept(x.device):
+        try:
+            pool = pooling(aim.words.rows).to(x.device)
+            with reading(inner.diffusion_model, pool, aim.layout, model_options) as read:
+                read.options["transformer_options"]["wrappers"] = around
+                comfy.samplers.calc_cond_batch(inner, [[cond]], x, sigmas, read.options)
+        except comfy.model_management.InterruptProcessingException:
+            raise
+        except Exception:  # as out of memory: steering itself does without them
+            return ""
+    return unlike(read.maps[0][0], x)
 
 
 def _within_area(latent: Tensor, area) -> Tensor:

@@ -6,12 +6,14 @@ import functools
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.hooks
 import comfy.ldm.modules.attention
 import comfy.ops
 import comfy.sample
 import comfy.sd
 import pytest
 import torch
+from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_hypertile import HyperTile
@@ -274,6 +276,27 @@ def regions(model, *conds):
     return model, *conds
 
 
+def regions_around(model, *conds):
+    """The same by a wrapper around the model, as for models that have no such patches."""
+    patched, *_ = regions(model)
+    patches, model = patched.model_options["transformer_options"]["patches"], model.clone()
+
+    def wrapper(executor, x, sigma, context, y, control, transformer_options, **rest):
+        return executor(x, sigma, context, y, control, {**transformer_options, "patches": patches}, **rest)
+
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "regions", wrapper)
+    return model, *conds
+
+
+def regions_by_hook(model, positive, negative):
+    """The same by a hook on the conditioning."""
+    patched, *_ = regions(model)
+    options = {"patches": patched.model_options["transformer_options"]["patches"]}
+    group = comfy.hooks.HookGroup()
+    group.add(comfy.hooks.TransformerOptionsHook(options, comfy.hooks.EnumHookScope.HookedOnly))
+    return model, comfy.hooks.set_hooks_for_conditioning(positive, group), negative
+
+
 def tiles(size, together=False, around=contextlib.nullcontext, last_first=False):
     """Tiling: the latent is cut into tiles with a side of `size`, each is asked about, and the answers are joined."""
 
@@ -321,6 +344,8 @@ def failing(model, *conds):
 ONE_BY_ONE = "attn2_patch or .*attn2_output_patch stands in the way of steering"
 IN_THE_WAY = {
     "regions": (regions, f"regions.{ONE_BY_ONE}: the model is asked about 2 pictures at once where the latent has 1"),
+    "regions by a hook": (regions_by_hook, f"regions.{ONE_BY_ONE}: .*asked about 2 pictures"),
+    "regions by a wrapper": (regions_around, "regions_around.wrapper stands .*asked about 2 pictures"),
     "tiles at once": (tiles(8, together=True), "tiles.*tiled stands .*asked about 4 pictures at once"),
     "tiles": (tiles(8), "tiles.*tiled stands .*a corner of the picture does not hang on that corner"),
     "tiles, the last first": (tiles(8, last_first=True), "tiled stands .*does not hang on that corner"),
@@ -367,7 +392,7 @@ def test_tiles_as_large_as_the_picture_stay(monkeypatch):
 def test_only_what_is_not_the_host_s_own_is_looked_at(node, family):
     model, positive_then, _ = NODES[node][1](tiny(family), positive(family), changed(family))
     found = trial.patches(model, positive_then[0][1], model.model_options)
-    assert bool(found) == (node == "replaced attention")
+    assert bool(found) == (node == "replaced attention") and not trial.wrappers(model.model_options)
 
 
 def test_the_model_is_not_asked_once_more_where_nothing_is_patched(monkeypatch):
