@@ -39,10 +39,10 @@ def measure(maps: Tensor, things: Tensor | None = None) -> Measured:
     sums = torch.cat([torch.zeros_like(maps[:, :, :1]), maps.cumsum(2)], 2)
     scores: dict[tuple[int, int], float] = {}
     for last in range(1, maps.shape[2] + 1):
-        first = torch.arange(max(1, last - WIDEST + 1), last + 1)
-        means = (sums[:, :, last, None] - sums[:, :, first - 1]) / (last - first + 1)[:, None, None]
+        firsts = torch.arange(max(1, last - WIDEST + 1), last + 1)
+        means = (sums[:, :, last, None] - sums[:, :, firsts - 1]) / (last - firsts + 1)[:, None, None]
         of_ranges = _score(means, things[:, :, None])[known].mean(0)  # (ranges,)
-        scores |= {(one, last): score for one, score in zip(first.tolist(), of_ranges.tolist(), strict=True)}
+        scores |= {(one, last): score for one, score in zip(firsts.tolist(), of_ranges.tolist(), strict=True)}
     best = max(scores.values())
     first, last = min(
         (one for one, score in scores.items() if score >= best - SLACK), key=lambda one: (one[1], -scores[one])
