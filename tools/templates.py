@@ -1,4 +1,4 @@
-"""The bundled workflows: five for the demo model, and one for each of eight families of true models.
+"""The bundled workflows: seven for the demo model, and one for each of eight families of true models.
 
 What the families' workflows load, and at which settings, are the publishers' own recommendations.
 """
@@ -12,7 +12,9 @@ BOTH = "Steered against plain (emoji demo)"
 TWO = "Two relations (emoji demo)"
 ANY = "Steer any sampler (emoji demo)"
 LOOK = "See what the model looks at (emoji demo)"
-SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1}
+WRONG = "Steer only what is wrong (emoji demo)"
+BEST = "Best of a batch (emoji demo)"
+SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1, WRONG: 3, BEST: 3}
 
 CLASSIFIER = "emoji_world.safetensors"
 UNTRAINED = "none: geometry alone, for any model"  # as L2S Classifier Loss offers it
@@ -234,6 +236,58 @@ def look() -> Workflow:
     )
 
 
+def batch(name: str, column: Column) -> list[list[Group]]:
+    """Four plain pictures of one seed, judged by the model's own look."""
+    four = {"empty": node("EmptyLatentImage", width=128, height=128, batch_size=4)}
+    seed = {"seed": node(PRIMITIVE, "Seed", seed=SEEDS[name])}
+    picture = {"plain picture": node("VAEDecode", samples=("plain", 0), vae=DEMO_VAE)}
+    judge = node(
+        "L2S_Judge", images=("plain picture", 0), relations=("words", 1), samples=("plain", 0), model=DEMO,
+        positive=("words", 0), loss=("loss", 0), latent_image=("empty", 0),
+    )  # fmt: skip
+    return [
+        [Group("1 The prompt", BLUE, [encoded("a giraffe above an airplane") | NOTHING, four | seed])],
+        [Group("2 Plain", GREY, [{"plain": ksampler("KSampler")} | picture])],
+        [Group("3 Which are right?", VIOLET, [read(DEMO, CLASSIFIER), {"judge": judge, **column}])],
+    ]
+
+
+def only_wrong() -> Workflow:
+    again = ksampler("L2S_SteeredKSampler", loss=("loss", 0)).inputs | {"latent_image": ("judge", 3)}
+    back = node("L2S_PutBack", samples=("plain", 0), judged=("judge", 4), again=("steered", 0))
+    steered = {"steered": node("L2S_SteeredKSampler", **again)}
+    mended = Group(
+        "4 Steer what is wrong",
+        GREEN,
+        [steered, {"back": back} | saved("mended", ("back", 0), "All four", DEMO_VAE)],
+    )
+    return Workflow(
+        WRONG,
+        "## Steer only what is wrong\n"
+        "**Look at** Judge: four plain pictures, what the model sees in each, and which are right. Those stay as they"
+        " are. The others are drawn again, each from its own noise, and steered. When all are right, nothing is steered"
+        " and nothing waits.\n\n"
+        "**Change** the seed or the prompt. **With a checkpoint of yours**, connect a detector's boxes (RTDETR_detect)"
+        " to *bboxes* of Judge: a detector is surer than the model's own look.",
+        [*batch(WRONG, {}), [mended]],
+        ("steered", "kept", "steered", "steered"),
+    )
+
+
+def best_of_batch() -> Workflow:
+    save = node("SaveImage", "The best", images=("judge", 0), filename_prefix="learn-to-steer/best")
+    return Workflow(
+        BEST,
+        "## Best of a batch\n"
+        "**Look at** Judge: four plain pictures of one seed, what the model sees in each, and which are right. The best"
+        " is saved. No steering: more pictures cost more time, and each is as the model draws it.\n\n"
+        "**Change** the batch size, the seed or the prompt. **With a checkpoint of yours**, connect a detector's boxes"
+        " (RTDETR_detect) to *bboxes* of Judge: a detector is surer than the model's own look.",
+        batch(BEST, {"save": save}),
+        ("the best of four",),
+    )
+
+
 def demos() -> list[Workflow]:
     return [
         steered(
@@ -255,6 +309,8 @@ def demos() -> list[Workflow]:
         ),
         any_sampler(),
         look(),
+        only_wrong(),
+        best_of_batch(),
     ]
 
 

@@ -40,7 +40,7 @@ import workflows
 BUNDLED = sorted((ROOT / "workflows").glob("*.json"))
 WORKFLOWS = [path for path in BUNDLED if "(emoji demo)" in path.stem]
 DEMO = ROOT / "workflows" / "Steered against plain (emoji demo).json"
-PLAIN, STEERED = "learn-to-steer/plain", "learn-to-steer/steered"
+PLAIN, STEERED, MENDED = "learn-to-steer/plain", "learn-to-steer/steered", "learn-to-steer/mended"
 turns = itertools.count()
 
 
@@ -83,8 +83,8 @@ def picture(server, graph, prefix) -> np.ndarray:
     return server.image(outputs[save]["images"][0])
 
 
-def test_there_are_five_workflows():
-    assert len(WORKFLOWS) == 5 and DEMO in WORKFLOWS
+def test_there_are_seven_workflows():
+    assert len(WORKFLOWS) == 7 and DEMO in WORKFLOWS
 
 
 def test_template_is_listed_with_its_picture(server, bundled):
@@ -283,3 +283,43 @@ def test_interrupt_ends_a_steered_run_and_leaves_nothing_behind(server, demo):
     running.join(10)
     assert ends == ["L2S_SteeredKSampler was interrupted."]
     assert np.array_equal(picture(server, demo, PLAIN), plain)
+
+
+@pytest.fixture
+def only_wrong(object_info):
+    """The template that steers only what is wrong, with its plain pictures saved too, and a report of the steering."""
+    path = ROOT / "workflows" / "Steer only what is wrong (emoji demo).json"
+    graph = to_api(json.loads(path.read_text()), object_info)
+    judge, steered = node_id(graph, "L2S_Judge"), node_id(graph, "L2S_SteeredKSampler")
+    plain = graph[judge]["inputs"]["images"]
+    graph["plain"] = {"class_type": "SaveImage", "inputs": {"images": plain, "filename_prefix": "plain"}}
+    decoded = {"samples": [steered, 0], "vae": graph[plain[0]]["inputs"]["vae"]}
+    graph["decoded"] = {"class_type": "VAEDecode", "inputs": decoded}
+    graph["report"] = {"class_type": "L2S_SteeringReport", "inputs": {"run": [steered, 3], "images": ["decoded", 0]}}
+    return graph
+
+
+def test_only_what_is_wrong_is_steered(server, only_wrong):
+    outputs, _ = server.run(only_wrong)
+    shown = {
+        name: [server.image(entry) for entry in outputs[key]["images"]]
+        for name, key in (("plain", "plain"), ("mended", node_id(only_wrong, "SaveImage", filename_prefix=MENDED)))
+    }
+    said = outputs[node_id(only_wrong, "L2S_Judge")]["text"][0]
+    assert said.startswith("1 of 4 right; best: picture 2; wrong: 1, 3, 4.")
+    assert [np.array_equal(*pair) for pair in zip(*shown.values(), strict=True)] == [False, True, False, False]
+    wishes = parse(only_wrong[node_id(only_wrong, "L2S_RelationParse")]["inputs"]["text"]).wishes
+    found = detector.find(torch.from_numpy(np.stack(shown["mended"])) / 255)
+    assert all(judge([thing.found() for thing in things.values()], wishes)[0].granted for things in found)
+    assert len(outputs["report"]["images"]) == 2 * 3
+
+
+def test_nothing_is_steered_when_nothing_is_wrong(server, only_wrong):
+    only_wrong[node_id(only_wrong, "EmptyLatentImage")]["inputs"]["batch_size"] = 1
+    for kind in ("KSampler", "L2S_SteeredKSampler"):
+        only_wrong[node_id(only_wrong, kind)]["inputs"]["seed"] = 4
+    outputs, _ = server.run(only_wrong)
+    assert outputs[node_id(only_wrong, "L2S_Judge")]["text"][0].startswith("1 of 1 right; best: picture 1.")
+    assert node_id(only_wrong, "L2S_SteeredKSampler") not in outputs and "report" not in outputs
+    mended = outputs[node_id(only_wrong, "SaveImage", filename_prefix=MENDED)]["images"]
+    assert np.array_equal(*(server.image(entry) for entry in (*outputs["plain"]["images"], *mended)))
