@@ -175,7 +175,7 @@ class SteeredModel:
     def _with_less_memory(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
         comfy.model_management.soft_empty_cache()
         if self.save_memory:
-            self._give_up("There is not enough memory. Choose fewer layers in Attention Capture, or a smaller picture")
+            self._give_up("There is not enough memory. Make a smaller picture, or fewer at once")
             return x
         log.warning("Learn-to-Steer: memory ran out; going on with save_memory.")
         self.save_memory = True
@@ -201,7 +201,7 @@ class SteeredModel:
                 extra_options={"model": self.model.inner_model, "sigmas": self.model.sigmas},
             )
         around = self.model.inner_model.inner_model.scale_latent_inpaint(
-            x=x, sigma=sigma, noise=self.model.noise, latent_image=self.model.latent_image
-        )
+            x=x, sigma=sigma, noise=self.model.noise, latent_image=self.model.latent_image, denoise_mask=mask
+        )  # newer hosts tell of the mask; all take what they do not know
         around, mask = (around * (1.0 - mask)).clone(), mask.clone()
         return lambda latent: latent * mask + around
