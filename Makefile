@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test families test-hosts bench bench-cost train workflows pictures docs pack clean
+.PHONY: help setup demo test families test-hosts bench bench-wishes bench-cost train workflows pictures docs pack clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -33,6 +33,9 @@ families: setup  ## test every family and write what was verified to nodes/host/
 
 bench: setup  ## plain against steered, with figures; N="200 60 30" SEED=1 BENCH="--strength 1"
 	@$(VENV) bench/accuracy.py --prompts $(or $(N),200 60 30) --seed $(or $(SEED),1) $(BENCH)
+
+bench-wishes: setup  ## each relation by the loss without training; N=40 SEED=1
+	@$(VENV) bench/wishes.py --prompts $(or $(N),40) --seed $(or $(SEED),1) $(BENCH)
 
 bench-cost: setup  ## time and memory of a steered look, on models of true size; COST="--device cuda --full"
 	@$(VENV) bench/cost.py $(COST)

@@ -30,6 +30,7 @@ import install
 import pytest
 import sprites
 import torch
+import wishes
 from learn_to_steer.nodes import demo_model
 from paths import BENCH, CLASSIFIERS, ROOT, WEIGHTS
 from PIL import Image, ImageChops, ImageFont
@@ -111,6 +112,20 @@ def test_accuracy_of_what_was_trained(trained):
     }
     assert (trained / BENCH / "results.md").read_text().startswith(f"`{results['command']}`\n\n| task |")
     assert (ROOT / BENCH / "results.json").read_bytes() == shipped
+
+
+def test_every_relation_is_counted(tmp_path):
+    """By the shipped model, in steps too few for pictures."""
+    (tmp_path / WEIGHTS).parent.mkdir(parents=True)
+    (tmp_path / BENCH).mkdir()
+    for folder in (WEIGHTS, CLASSIFIERS):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    run("bench-wishes", "N=1", f"BENCH=--into {tmp_path} --steps 2 --relations near inside between")
+    results = json.loads((tmp_path / BENCH / "wishes.json").read_text())
+    assert {(row["relation"], row["method"], row["n"]) for row in results["rows"]} == {
+        (relation, method, 1) for relation in ("near", "inside", "between") for method in wishes.METHODS
+    }
+    assert (tmp_path / BENCH / "wishes.md").read_text().startswith(f"`{results['command']}`\n\n| relation |")
 
 
 def test_accuracy_takes_the_settings_of_steering():
@@ -337,6 +352,7 @@ COVERED = {
     "families": test_what_is_called_is_there,
     "test-hosts": test_older_hosts_are_all_tried,
     "bench": test_accuracy_of_what_was_trained,
+    "bench-wishes": test_every_relation_is_counted,
     "bench-cost": test_cost_of_a_small_model,
     "train": test_training_writes_the_files_that_are_shipped,
     "workflows": f"{SERVER}::test_bundled_workflows_are_what_is_written",
@@ -346,6 +362,7 @@ COVERED = {
     "clean": test_clean_leaves_the_set_up,
     # scripts
     "bench/accuracy.py": test_accuracy_of_what_was_trained,
+    "bench/wishes.py": test_every_relation_is_counted,
     "bench/cost.py": test_cost_of_a_small_model,
     "demo/autoencoder.py": test_training_writes_the_files_that_are_shipped,
     "demo/classifier.py": test_training_writes_the_files_that_are_shipped,
