@@ -145,14 +145,17 @@ class Reading:
         if "guidance" in self.tensors:
             values["guidance"] = self.tensors["guidance"].item()
         self.conditioning = [[self.tensors["context"], values]]
-        rows = self.facts["token_positions"]
-        phrases = {thing: Phrase(thing, (0, 0)) for thing in rows}
-        wish = Wish(phrases["teddy bear"], "above", phrases["lamp"])
-        self.words = Words(self.facts["prompt"], (wish,), tuple(rows), tuple(map(tuple, rows.values())), ((0, 1),))
 
     def inside(self, function):
         """function(the host's BaseModel, the processed conditioning entry, model_options)."""
         return inside(self.model, self.conditioning, self.tensors["latent"], function)
+
+    def words(self, look: str) -> Words:
+        """The two words and the wish of a look."""
+        subject, relation, object = self.facts["cases"][look]["relation"]
+        wish = Wish(Phrase(subject, (0, 0)), relation_of(relation), Phrase(object, (0, 0)))
+        rows = tuple(tuple(self.facts["token_positions"][thing]) for thing in (subject, object))
+        return Words(self.facts["prompt"], (wish,), (subject, object), rows, ((0, 1),))
 
     def sigma(self, look: str) -> float:
         case = self.facts["cases"][look]
@@ -170,11 +173,9 @@ class Reading:
         moment = Moment(noise_level(*signal_and_noise(inner, sigma)))
         with differentiable(inner.diffusion_model, self.classifier):
             leaf = (latent * scale).requires_grad_(True)
-            pool = pooling(self.words.rows)
-            maps = capture(
-                inner, entry, leaf, torch.tensor([sigma]), options, pool, self.loss.layout, save_memory=save_memory
-            )
-            loss = self.loss.score(maps, self.words, moment).loss
+            words, when = self.words(look), torch.tensor([sigma])
+            maps = capture(inner, entry, leaf, when, options, pooling(words.rows), self.loss.layout, save_memory)
+            loss = self.loss.score(maps, words, moment).loss
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return maps.detach(), loss.detach()[0], gradient * scale
 
@@ -219,7 +220,7 @@ def test_maps_loss_and_gradient_are_the_authors(reading, name, look):
     steps = [int(key.removeprefix("logits_index")) for key in expected if key.startswith("logits")]
     assert sorted(steps) == list(case.classifier.config.trained)
     for step in steps:
-        where = case.classifier.where(maps[0, :2], torch.tensor([step, step]))
+        where = case.classifier.where(maps[0], torch.tensor([step, step]))
         logits = case.classifier(where[:1], where[1:], torch.tensor([step]))
         close("logits", f"{name} {look} step {step}", logits[0], expected[f"logits_index{step}"])
     close("loss", f"{name} {look}", loss, expected["loss"])
