@@ -20,6 +20,8 @@ SEEN_IN = {
     DEMO: ("LoadDemoModel", "RelationParse", "AttentionCapture", "ClassifierLoss", "SteeredKSampler", "SteeringReport"),
     "See what the model looks at (emoji demo)": ("PreviewAttentionMaps",),
     "Steer any sampler (emoji demo)": ("SteerModel",),
+    "Best of a batch (emoji demo)": ("Judge",),
+    "Steer only what is wrong (emoji demo)": ("PutBack",),
 }  # fmt: skip
 
 
@@ -107,3 +109,20 @@ def test_every_node_has_its_picture(editor, keep, template):
         node = editor.node(f"L2S_{name}")
         editor.go_to(node)
         keep(f"L2S_{name}", HELP, node)
+
+
+def test_a_node_of_no_template_has_its_picture(editor, keep):
+    """It goes with a detector, whose checkpoint no template can bring."""
+    name = "L2S_NameBoxes"
+    node = editor.page.evaluate(
+        """name => {
+            app.graph.clear()
+            const node = LiteGraph.createNode(name)
+            app.graph.add(node)
+            node.widgets[0].value = "dog"
+            return node.id
+        }""",
+        name,
+    )
+    editor.go_to(node)
+    keep(name, HELP, node)
