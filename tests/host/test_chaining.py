@@ -17,6 +17,7 @@ from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_hypertile import HyperTile
+from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
 from comfy_extras.nodes_nag import NAGuidance
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
@@ -120,6 +121,7 @@ ELSEWHERE = {
 # These change it:
 WITHIN = {
     "FreeU": (UNETS, patch(FreeU, 1.1, 1.2, 0.9, 0.2)),
+    "PatchModelAddDownscale": (("SD15",), patch(PatchModelAddDownscale, 1, 2.0, 0.0, 0.9, True, "bicubic", "bicubic")),
     "FreeU_V2": (UNETS, patch(FreeU_V2, 1.3, 1.4, 0.9, 0.2)),
     "LoraLoader": (UNETS + TRANSFORMERS, lora(comfy.sd.load_lora_for_models)),
     "LoraLoaderBypass": (("SD15", "Flux"), lora(comfy.sd.load_bypass_lora_for_models)),
