@@ -25,7 +25,8 @@ from .host.screen import SHOWN_AGAIN, show
 from .relation_parse import WordsType
 
 JudgedType = io.Custom("L2S_JUDGED")
-BoxesType = io.Custom("BOUNDING_BOX")  # the host's own class makes a widget of it
+BoxesType = io.Custom("BOUNDING_BOX")
+LINKED = {"forceInput": True}  # else the editor makes a widget of boxes
 Said = list[list[Verdict]]  # of each picture, of each wish
 TARGET, NOISE = 0.5, 0.5  # of a look
 ALIASES = ["learn to steer", "verify", "score", "rank", "detect", "bounding box", "bbox", "geneval"]
@@ -47,6 +48,7 @@ class Judge(io.ComfyNode):
                 BoxesType.Input(
                     "bboxes",
                     optional=True,
+                    extra_dict=LINKED,
                     tooltip="What a detector found in these pictures: from RTDETR_detect, or, with Name Boxes in "
                     "between, SAM3_Detect or Create Bounding Boxes. Leave open to let the model itself look.",
                 ),
@@ -292,14 +294,19 @@ class NameBoxes(io.ComfyNode):
             "one thing a node, or those drawn in Create Bounding Boxes.",
             search_aliases=["label boxes", "merge boxes", *ALIASES],
             inputs=[
-                BoxesType.Input("bboxes", tooltip="From a detector, or from Create Bounding Boxes."),
+                BoxesType.Input("bboxes", extra_dict=LINKED, tooltip="From a detector, or from Create Bounding Boxes."),
                 io.String.Input(
                     "name",
                     multiline=True,
                     tooltip='What they are boxes of, in the words of the prompt: "dog". Or one name a line, in the '
                     "order of a picture's boxes.",
                 ),
-                BoxesType.Input("others", optional=True, tooltip="Boxes of the same pictures to put these beside."),
+                BoxesType.Input(
+                    "others",
+                    optional=True,
+                    extra_dict=LINKED,
+                    tooltip="Boxes of the same pictures to put these beside.",
+                ),
             ],
             outputs=[BoxesType.Output(display_name="bboxes", tooltip="Goes to Judge, or to the next Name Boxes.")],
         )

@@ -131,7 +131,7 @@ def judged(picture: Image.Image, found: Sequence[Found], verdicts: Sequence[Verd
     was not judged."""
     scale = max(1, LEAST // max(picture.size))
     width, height = (side * scale for side in picture.size)
-    size = max(14, max(width, height) // 30)
+    size = max(width, height) // 22
     sheet = Image.new("RGB", (width, height + round(1.6 * size * len(verdicts))), BACKGROUND)
     sheet.paste(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS), (0, 0))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)

@@ -109,10 +109,10 @@ def test_boxes_are_drawn_green_where_right_red_where_wrong_and_grey_where_unwish
     found = [thing("dog", 20, 80), thing("cat", 80, 80), thing("bus", 110, 60), thing("car", 40, 20)]
     picture = Image.new("RGB", (128, 96), "black")
     shown = judged(picture, found, judge.judge(found, wishes))
-    scale = LEAST // 128
+    scale, size = LEAST // 128, LEAST // 22
     assert shown.width == LEAST and shown.height > 96 * scale
     for one, colour in zip(found, (RIGHT, WRONG, WRONG, FAINT), strict=True):
         right, bottom = (round(scale * side) for side in one.box[2:])
         assert shown.getpixel((right - 1, bottom - 1)) == ImageColor.getrgb(colour), one.name
-    lines = [shown.getpixel((17, 96 * scale + round(17 * (0.8 + 1.6 * n)))) for n in range(2)]
+    lines = [shown.getpixel((size, 96 * scale + round(size * (0.8 + 1.6 * n)))) for n in range(2)]
     assert lines == [ImageColor.getrgb(RIGHT), ImageColor.getrgb(WRONG)]
