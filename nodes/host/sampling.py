@@ -19,7 +19,7 @@ from .running import origin
 from .samplers import SA_SOLVER, UNI_PC, Corrector, check_sampler, is_known, part_of
 from .screen import NOBODY, Live
 from .steered_model import SteeredModel
-from .trial import check_patched
+from .trial import check_patched, is_cache, name_of
 
 KEY = "learn_to_steer"
 
@@ -28,11 +28,10 @@ def check_model(model) -> None:
     """Raises ValueError for a MODEL that has no gradient, naming what to bypass."""
     family_of(model.get_model_object("diffusion_model"))
     wrapper = model.model_options.get("model_function_wrapper")
-    name = f"{getattr(wrapper, '__module__', '')}.{getattr(wrapper, '__qualname__', type(wrapper).__name__)}"
-    if "cache" in name.lower():
+    if is_cache(wrapper):
         raise ValueError(
-            f"A step cache ({name}) answers in the model's place, so there is no gradient. Bypass its node; the host's "
-            "EasyCache and LazyCache may stay."
+            f"A step cache ({name_of(wrapper)}) answers in the model's place, so there is no gradient. Bypass its "
+            "node; the host's EasyCache and LazyCache may stay."
         )
 
 

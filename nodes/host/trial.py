@@ -6,6 +6,7 @@ are other pictures'; tiling answers without a gradient, or shows the model a til
 
 import functools
 import re
+import sys
 
 import comfy.model_management
 import comfy.samplers
@@ -65,7 +66,7 @@ def wrappers(model_options: dict) -> dict[str, dict[str, list]]:
     found: dict[str, dict[str, list]] = {}
     for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
         for key, called in given.get(kind, {}).items():
-            others = [w for w in called if not _of_the_host(w) and "cache" not in name_of(w).lower()]
+            others = [wrapper for wrapper in called if not _of_the_host(wrapper) and not is_cache(wrapper)]
             if others:
                 found.setdefault(kind, {})[key] = others
     return found
@@ -83,12 +84,23 @@ def _of_the_host(piece) -> bool:
     return module.startswith("comfy.") or ("comfy_extras" in module and "custom_nodes" not in module)
 
 
-def name_of(piece) -> str:
-    """A patch as the user may know it: with its pack, where that is told by the folder that it was loaded from."""
+def is_cache(piece) -> bool:
+    """Whether a patch is a step cache, by its name: one look does not show it, for the first step is never cached."""
     definition = _definition(piece)
+    return "cache" in f"{definition.__module__}.{definition.__qualname__}".lower()
+
+
+def name_of(piece) -> str:
+    """A patch as the user may know it: by its node's title or what made it, and by its pack's folder."""
+    definition = _definition(piece)
+    name, host = definition.__qualname__.partition(".")[0], sys.modules.get("nodes")  # scripts have none
+    titles = getattr(host, "NODE_DISPLAY_NAME_MAPPINGS", {})
+    for key, node in getattr(host, "NODE_CLASS_MAPPINGS", {}).items():
+        if (node.__module__, node.__qualname__) == (definition.__module__, name):
+            name = titles.get(key, key)
+            break
     pack = re.search(r"custom_nodes[/\\]([^/\\.]+)", definition.__module__)
-    name = definition.__qualname__.replace(".<locals>", "")
-    return f"{name} of {pack[1]}" if pack else f"{definition.__module__}.{name}"
+    return f'"{name}" of {pack[1] if pack else definition.__module__}'
 
 
 def _obstacle(inner, cond: dict, x: Tensor, sigmas: Tensor, model_options: dict, aim: Aim) -> str:

@@ -33,7 +33,7 @@ from learn_to_steer.steering.maps import shapes
 from learn_to_steer.steering.report import Report
 from tiny import CPU, changed, latent, positive, random, tiny
 
-from nodes import ControlNetApplyAdvanced
+import nodes as host_nodes
 
 attention_pytorch = comfy.ldm.modules.attention.attention_pytorch
 
@@ -79,7 +79,7 @@ def controlnet(seed=1):
                 p.fill_("weight" in name)
         control = comfy.controlnet.ControlNet(net.train(False), load_device=CPU)
         picture = random(1, 128, 128, 3, seed=seed).sigmoid()
-        apply = ControlNetApplyAdvanced().apply_controlnet
+        apply = host_nodes.ControlNetApplyAdvanced().apply_controlnet
         return model, *apply(positive, negative, control, picture, 1.0, 0.0, 1.0)
 
     return node
@@ -343,27 +343,29 @@ def failing(model, *conds):
     return model, *conds
 
 
-ONE_BY_ONE = "attn2_patch or .*attn2_output_patch stands in the way of steering"
-IN_THE_WAY = {
-    "regions": (regions, f"regions.{ONE_BY_ONE}: the model is asked about 2 pictures at once where the latent has 1"),
-    "regions by a hook": (regions_by_hook, f"regions.{ONE_BY_ONE}: .*asked about 2 pictures"),
-    "regions by a wrapper": (regions_around, "regions_around.wrapper stands .*asked about 2 pictures"),
-    "tiles at once": (tiles(8, together=True), "tiles.*tiled stands .*asked about 4 pictures at once"),
-    "tiles": (tiles(8), "tiles.*tiled stands .*a corner of the picture does not hang on that corner"),
-    "tiles, the last first": (tiles(8, last_first=True), "tiled stands .*does not hang on that corner"),
-    "tiles without gradient": (tiles(8, around=torch.no_grad), "tiled stands .*asked without a gradient"),
-    "tiles in inference mode": (tiles(8, around=torch.inference_mode), "tiled stands .*asked without a gradient"),
-    "detached": (detached, "detached.call stands .*asked without a gradient"),
-    "failing": (failing, "failing.<lambda> stands .*a trial look ended in: Can't call numpy"),
-}  # fmt: skip
+NO_GRADIENT, ANOTHER_PLACE = "the model is asked without a gradient", "a corner of the picture does not hang on that"
+TWO = "the model is asked about 2 pictures at once where the latent has 1"
+IN_THE_WAY = {  # what made it, and why it is refused
+    "regions": (regions, "regions", TWO),
+    "regions by a hook": (regions_by_hook, "regions", TWO),
+    "regions by a wrapper": (regions_around, "regions_around", TWO),
+    "tiles at once": (tiles(8, together=True), "tiles", "asked about 4 pictures at once where the latent has 1"),
+    "tiles": (tiles(8), "tiles", ANOTHER_PLACE),
+    "tiles, the last first": (tiles(8, last_first=True), "tiles", ANOTHER_PLACE),
+    "tiles without gradient": (tiles(8, around=torch.no_grad), "tiles", NO_GRADIENT),
+    "tiles in inference mode": (tiles(8, around=torch.inference_mode), "tiles", NO_GRADIENT),
+    "detached": (detached, "detached", NO_GRADIENT),
+    "failing": (failing, "failing", "a trial look ended in: Can't call numpy"),
+}
 
 
 @pytest.mark.parametrize("name", IN_THE_WAY)
 def test_what_steering_cannot_see_through_is_refused_before_sampling(name, monkeypatch):
-    node, sentence = IN_THE_WAY[name]
+    node, maker, why = IN_THE_WAY[name]
     monkeypatch.setitem(NODES, name, (("SD15",), node))
     monkeypatch.setattr(steered_model.SteeredModel, "__call__", lambda *_, **__: pytest.fail("it samples"))
-    with pytest.raises(ValueError, match=sentence + ".*Bypass its node"):
+    sentence = f'^"{maker}" of .*test_chaining stands in the way of steering: .*{why}.*Bypass its node'
+    with pytest.raises(ValueError, match=sentence):
         picture("SD15", name, "after")
 
 
@@ -409,16 +411,18 @@ def test_the_model_is_not_asked_once_more_where_nothing_is_patched(monkeypatch):
     assert len(read) == 1 and len(asked) == 4 + 1  # four steps, and one look at the first
 
 
-def test_a_patch_is_named_with_its_pack():
-    def patch():
-        pass
+def test_a_patch_is_named_by_its_node_and_its_pack(monkeypatch):
+    class Couple:
+        def go(self):
+            return lambda: None
 
-    patch.__module__, patch.__qualname__ = (
-        "/home/me/ComfyUI/custom_nodes/ComfyUI-ppm.nodes.couple",
-        "Couple.go.<locals>.p",
-    )
-    assert trial.name_of(functools.partial(patch)) == "Couple.go.p of ComfyUI-ppm"
-    assert trial.name_of(Override()) == f"{__name__}.Override"
+    Couple.__module__, Couple.__qualname__ = "/home/me/ComfyUI/custom_nodes/ComfyUI-ppm.nodes.couple", "Couple"
+    patch = Couple().go()
+    patch.__module__, patch.__qualname__ = Couple.__module__, "Couple.go.<locals>.<lambda>"
+    assert trial.name_of(functools.partial(patch)) == trial.name_of(Couple()) == '"Couple" of ComfyUI-ppm'
+    monkeypatch.setitem(host_nodes.NODE_CLASS_MAPPINGS, "Couple_ppm", Couple)
+    monkeypatch.setitem(host_nodes.NODE_DISPLAY_NAME_MAPPINGS, "Couple_ppm", "Attention Couple")
+    assert trial.name_of(patch) == '"Attention Couple" of ComfyUI-ppm'
 
 
 # --- The guided passes ------------------------------------------------------------------------------------------------
