@@ -80,7 +80,7 @@ def _definition(piece):
 
 
 def _of_the_host(piece) -> bool:
-    module = _definition(piece).__module__  # a node's file is loaded under its path
+    module = str(_definition(piece).__module__)  # a node's file is loaded under its path
     return module.startswith("comfy.") or ("comfy_extras" in module and "custom_nodes" not in module)
 
 
@@ -99,7 +99,7 @@ def name_of(piece) -> str:
         if (node.__module__, node.__qualname__) == (definition.__module__, name):
             name = titles.get(key, key)
             break
-    pack = re.search(r"custom_nodes[/\\]([^/\\.]+)", definition.__module__)
+    pack = re.search(r"custom_nodes[/\\]([^/\\.]+)", str(definition.__module__))
     return f'"{name}" of {pack[1] if pack else definition.__module__}'
 
 
@@ -118,7 +118,10 @@ def _obstacle(inner, cond: dict, x: Tensor, sigmas: Tensor, model_options: dict,
             raise
         except Exception as error:
             return "" if out_of_memory(error) else f"a trial look ended in: {error}"
-    first, last = (corners(_within_area(gradient.abs(), cond.get("area"))) for gradient in gradients)
+    hanging = [gradient for gradient in gradients if gradient.any()]
+    if len(hanging) < 2:  # the words act in a part of the picture alone, as under a mask
+        return ""
+    first, last = (corners(_within_area(gradient.abs(), cond.get("area"))) for gradient in hanging)
     if first[0].mean() * last[1].mean() <= first[1].mean() * last[0].mean():
         return "what is read at a corner of the picture does not hang on that corner of the latent"
     return ""

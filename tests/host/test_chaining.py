@@ -392,6 +392,29 @@ def test_tiles_as_large_as_the_picture_stay(monkeypatch):
     assert torch.equal(read, alone) and beside == calls and len(report.seen) == 2
 
 
+def kept_to_the_left(model, *conds):
+    """A mask of another pack's on the attention: the words act in the left half of the picture alone."""
+
+    def block(arguments, extra):
+        right = torch.arange(30) % 5 >= 2  # of rows of five image tokens
+        mask = torch.ones(1, 1, 50, 50, dtype=torch.bool)
+        mask[..., 20:, [2, 5]] = ~right[:, None]
+        return extra["original_block"]({**arguments, "attn_mask": mask})
+
+    model = model.clone()
+    for kind in ("double_block", "single_block"):
+        for number in range(len(getattr(model.model.diffusion_model, f"{kind}s"))):
+            model.set_model_patch_replace(block, "dit", kind, number)
+    return model, *conds
+
+
+def test_words_that_act_in_a_part_of_the_picture_stay(monkeypatch):
+    monkeypatch.setitem(NODES, "kept", (("Flux",), kept_to_the_left))
+    _, _, report = picture("Flux", "kept", "before", end=0.25, target=0.9999)
+    (seen,) = report.seen
+    assert report.gradient_steps == 1 and seen.maps[..., 0].max() > 0 and seen.maps[..., 15].max() == 0
+
+
 @each_node
 def test_only_what_is_not_the_host_s_own_is_looked_at(node, family):
     model, positive_then, _ = NODES[node][1](tiny(family), positive(family), changed(family))
