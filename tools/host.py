@@ -20,6 +20,8 @@ def start() -> None:
         sys.exit(f"No ComfyUI lies in {TREE}. Run `make setup`, or point COMFYUI_PATH at yours.")
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
     sys.path.insert(0, str(TREE))
+    import utils  # noqa: F401  the host's own, before nodes.py of older hosts puts another in front of it
+
     warnings.filterwarnings("ignore", message=".*NVML.*")
 
     import torch

@@ -1,7 +1,8 @@
 """The attention calls of a forward pass: those of text-to-image layers are shown to a reader, and all are answered.
 
-A layer announces itself when it begins, and the next call is its own. Calls come here in three ways. Most attention of
-the host asks the override in the model's options (comfy/ldm/modules/attention.py, wrap_attn). That of a few families
+A layer announces itself when it begins, and the next call that is about text and picture is its own: newer families
+have calls about the text alone, or about reference pictures, before it. Calls come here in three ways. Most attention
+of the host asks the override in the model's options (comfy/ldm/modules/attention.py, wrap_attn). That of a few families
 asks nobody: the name by which their module calls it is replaced. And where another pack has put its own in a UNet's
 place (BasicTransformerBlock.forward there), the reader is shown what that one is given.
 """
@@ -11,8 +12,10 @@ import functools
 import sys
 from collections.abc import Callable
 
+import comfy.cli_args
 import comfy.ldm.modules.attention
 import comfy.model_patcher
+from torch import Tensor
 
 from .families import Family, Layer
 from .gradient import OrdinaryTensors
@@ -22,9 +25,10 @@ ARGUMENTS = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "
 
 
 class AttentionCalls:
-    """Of one forward pass. read: read(number of the layer, q=, k=, heads=, ...) with the host's own arguments."""
+    """Of one forward pass. read: read(number of the layer, q=, k=, heads=, ...) with the host's own arguments; it says
+    False to a call that is not the layer's."""
 
-    def __init__(self, family: Family, read: Callable[..., None]):
+    def __init__(self, family: Family, read: Callable[..., bool | None]):
         self.family, self.read = family, read
         self.next: int | None = None  # the layer whose call comes next
 
@@ -35,12 +39,19 @@ class AttentionCalls:
             options.pop(name, None)
         transformer_options = options.setdefault("transformer_options", {})
         transformer_options.pop("wrappers", None)  # step caches and the like
-        transformer_options["optimized_attention_override"] = self._answer
+        self.lead(transformer_options)
         replaced = transformer_options.get("patches_replace", {})
         if "attn2" in replaced:
             beside = {place: self._beside(other) for place, other in replaced["attn2"].items()}
             transformer_options["patches_replace"] = {**replaced, "attn2": beside}
         return options
+
+    def lead(self, transformer_options: dict) -> None:
+        """Lead calls here. Once more when the forward begins, for what was set in between: by other packs before each
+        pass (Block Sparse Attention), and by newer hosts."""
+        transformer_options["optimized_attention_override"] = self._answer
+        transformer_options["prefetch_dynamic_vbars"] = False  # blocks fetched ahead would stay after an early end
+        transformer_options["qwen_image21_cache"] = {"device": "off"}  # of what its blocks made of the text
 
     @contextlib.contextmanager
     def heard(self, layers: dict[int, Layer]):
@@ -71,6 +82,7 @@ class AttentionCalls:
 
     def _answer(self, function, *args, **kwargs):
         """In place of the host's attention; function: the one of its backends that was called."""
+        args, kwargs = plain(args, kwargs)
         self._show(**dict(zip(ARGUMENTS, args, strict=False)), **kwargs)
         # Always the host's own SDPA: other backends have no gradient.
         return comfy.ldm.modules.attention.attention_pytorch(*args, **kwargs)
@@ -87,5 +99,36 @@ class AttentionCalls:
 
     def _show(self, **call) -> None:
         number, self.next = self.next, None  # any further call until the next layer is not its text-to-image one
-        if number is not None:
-            self.read(number, **call)
+        if number is not None and self.read(number, **call) is False:
+            self.next = number
+
+
+def plain(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """An attention call's arguments without what newer hosts put in: boxes, each of which gives its tensor away once,
+    and the kernel that the checkpoint asks for."""
+
+    def unboxed(value):
+        return value.take() if hasattr(value, "take") and not isinstance(value, Tensor) else value
+
+    args = tuple(map(unboxed, args))
+    return args, {name: unboxed(value) for name, value in kwargs.items() if name != "preferred_attention"}
+
+
+@contextlib.contextmanager
+def nothing_ahead(unet):
+    """What newer hosts do around a model's blocks rests for a while: kernels without a gradient that a checkpoint asks
+    for, and the compiler, which a pass that ends early would leave in its middle."""
+    asked = [(part, part.function) for part in unet.modules() if type(part).__name__ == "ComfyAttention"]
+    arguments, name = comfy.cli_args.args, "disable_comfy_compiler"
+    compiler = getattr(arguments, name, None)
+    try:
+        for part, _ in asked:
+            part.function = None
+        if compiler is not None:
+            setattr(arguments, name, True)
+        yield
+    finally:
+        for part, function in asked:
+            part.function = function
+        if compiler is not None:
+            setattr(arguments, name, compiler)

@@ -11,7 +11,7 @@ import comfy.samplers
 from torch import Tensor
 
 from ...steering.maps import MapLayout, ModelLayers, stack_layers, word_maps
-from .attention_calls import AttentionCalls
+from .attention_calls import AttentionCalls, nothing_ahead
 from .families import USUAL_LAYERS, Family, Layer, family_of, grid_of, layers_of, padded
 from .gradient import recomputed, with_forwards
 
@@ -94,9 +94,17 @@ def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_mem
     read = Reading(unet, family, pool, layout)
     calls = AttentionCalls(family, read.attention)
     read.options = calls.options(model_options)
+
+    def begin(unet, args, kwargs):
+        read.begin(unet, args, kwargs)
+        kwargs["transformer_options"] = dict(kwargs.get("transformer_options", {}))
+        calls.lead(kwargs["transformer_options"])
+        return args, kwargs
+
     with (
         contextlib.suppress(_Captured),
-        unet.register_forward_pre_hook(read.begin, with_kwargs=True),
+        nothing_ahead(unet),
+        unet.register_forward_pre_hook(begin, with_kwargs=True),
         calls.heard(layers),
         _blocks_recomputed(read, calls, layers) if save_memory else contextlib.nullcontext(),
     ):
@@ -116,36 +124,47 @@ class Reading:
         self.unet, self.family, self.pool, self.layout = unet, family, pool, layout
         self.options: dict = {}
         self.maps: list[tuple[Tensor, tuple[int, int]]] = []
-        self.text = 0  # rows of the text
+        self.text = self.columns = 0  # rows of the text, and how many of them are attended to at the least
         self.grid = (0, 0)  # image tokens down and across
 
     def begin(self, unet, args, kwargs) -> None:
         """The model's forward begins: see its latent and its text."""
-        if args[0].ndim == 5 and args[0].shape[2] > 1:
-            raise ValueError(f"This latent has {args[0].shape[2]} frames; steering is for pictures, of one frame.")
+        latent = args[0][0] if isinstance(args[0], list) else args[0]  # LTX-2's stands beside its sound's
+        if latent.ndim == 5 and latent.shape[2] > 1:
+            raise ValueError(f"This latent has {latent.shape[2]} frames; steering is for pictures, of one frame.")
+        if any(kwargs.get(name) is not None and len(kwargs[name]) for name in self.family.refused):
+            raise ValueError(
+                "This model was given reference pictures, which here cannot be told from the picture that is made, so "
+                "it cannot be steered. Bypass the node that gives them, or do not steer this run."
+            )
         # Stable Cascade's text has a name of its own.
         texts = (kwargs.get(name) for name in ("context", "clip_text"))
         self.text = next((text.shape[1] for text in texts if text is not None), 0)
-        self.grid = grid_of(self.family, unet, args[0].shape)
+        self.columns = min(self.text, kwargs.get("num_tokens", self.text))  # Mochi leaves padding out
+        self.grid = grid_of(self.family, unet, latent.shape)
 
     def attention(
         self, number, q, k, heads, mask=None, skip_reshape=False, scale=None, transformer_options=None, **_
-    ) -> None:
-        """Read a layer's attention call, whose arguments are the host's. q, k: (B, rows, H * D), or reshaped already:
-        (B, H, rows, D)."""
+    ) -> bool:
+        """Read a layer's attention call, whose arguments are the host's; False when it is another. q, k: (B, rows,
+        H * D), or reshaped already: (B, H, rows, D)."""
         if number < self.layout.first:
-            return
+            return True
         if not skip_reshape:
             q, k = (t.unflatten(-1, (-1, q.shape[-1] // heads)).transpose(1, 2) for t in (q, k))
         # A UNet says how large the picture is at its level.
         height, width = (transformer_options or {}).get("activations_shape", (0, 0, *self.grid))[2:]
-        places = self.family.sequence(q.shape[2], k.shape[2], self.text, padded(self.unet, height * width))
+        picture = padded(self.unet, height * width)
+        if not self.family.has_both(q.shape[2], k.shape[2], self.columns, picture):
+            return False
+        places = self.family.sequence(q.shape[2], k.shape[2], self.text, picture)
         image = slice(places.image, places.image + height * width)
         mask = _rows_of(mask, image)
         maps = word_maps(q[:, :, image], k, self.pool, places.text, self.layout.softmax, scale, mask)
         self.maps.append((maps, (height, width)))
         if number == self.layout.last:
             raise _Captured
+        return True
 
 
 def _rows_of(mask: Tensor | None, image: slice) -> Tensor | None:

@@ -5,6 +5,7 @@ ADDING.md how one is added.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,6 +63,7 @@ class Family:
     that has the attention. attention: the module of a block whose first attention call is the layer; none: the block.
     sequence: where text and picture lie. patch: latent cells along a side of an image token, or where the model says.
     bypasses: a module of the host whose attention asks nobody (its optimized_attention gets no transformer_options).
+    refused: arguments of the model that bring reference pictures to where they cannot be told from the picture.
     """
 
     blocks: tuple[str, ...]
@@ -69,6 +71,12 @@ class Family:
     sequence: Callable[[int, int, int, int], Places] = text_image
     patch: int | str = "patch_size"
     bypasses: str = ""
+    refused: tuple[str, ...] = ()
+
+    def has_both(self, rows: int, columns: int, text: int, picture: int) -> bool:
+        """Is an attention call, of so many rows and columns, about text and picture? Else it may be about the text
+        alone, or about references. text, picture: rows that each has at the least."""
+        return rows >= picture and (self.sequence is crossed or columns >= text + picture)
 
 
 # By the class of the diffusion model; subclasses are of their parent's family.
@@ -83,7 +91,8 @@ FAMILIES = {
     # Flux.1, Flux.2, Kontext, LongCat, Ovis
     "Flux": Family(("double_blocks", "single_blocks"), "", text_image_references),
     "Chroma": Family(("double_blocks", "single_blocks"), "", text_image_references),  # Radiance too
-    "NextDiT": Family(("layers",), "", text_references_image),  # Lumina 2, Z-Image, NewBie
+    # Lumina 2, Z-Image, NewBie; Ming-Image too, but for its edits
+    "NextDiT": Family(("layers",), "", text_references_image, refused=("ref_frames",)),
     "HiDreamImageTransformer2DModel": Family(("double_stream_blocks", "single_stream_blocks"), "", image_text),
     "QwenImageTransformer2DModel": Family(("transformer_blocks",), "", text_image_references),
     "MageFlowTransformer2DModel": Family(("transformer_blocks",)),
@@ -104,6 +113,9 @@ FAMILIES = {
     "AsymmDiTJoint": Family(("blocks",), "attn", image_text),  # Mochi
     "CogVideoXTransformer3DModel": Family(("blocks",)),
     "GeneralDIT": Family(("blocks",), "blocks.1.block.attn", crossed, "patch_spatial"),  # Cosmos 1
+    # Of newer hosts, tried on copies of their call order: a call a segment, and the text in passes of its own
+    "QwenImage21Transformer2DModel": Family(("transformer_blocks",), "attn", text_image, 1, refused=("ref_latents",)),
+    "SenseNovaU15": Family(("language_model.model.layers",), "self_attn.q_proj_mot_gen", text_image, 32),
 }  # fmt: skip
 # Layers that others chose for a model's maps, by the host's name of it and its number of layers: from code and reports,
 # none of it measured here. A single block that was told stands with its neighbours. Choose Layers measures.
@@ -167,6 +179,9 @@ def _heads(module: nn.Module, unet: nn.Module) -> int:
         for name in HEADS:
             if isinstance(heads := getattr(part, name, None), int) and heads > 0:
                 return heads
+    heads = getattr(sys.modules[type(unet).__module__], "NUM_HEADS", None)  # SenseNova's
+    if isinstance(heads, int):
+        return heads
     raise ValueError(f"The number of attention heads of {type(unet).__name__} is not known.")
 
 

@@ -11,9 +11,10 @@ import comfy.samplers
 import comfyui_version
 import pytest
 import torch
+from call_orders import COPIES, QwenImage21Transformer2DModel
 from inside import PROMPT, aim_of, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host import families
-from learn_to_steer.nodes.host.capture import capture
+from learn_to_steer.nodes.host.capture import capture, reading
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
@@ -25,6 +26,7 @@ from learn_to_steer.steering.report import Report
 from tiny import FAMILIES, changed, latent, positive, random, skip_where_absent, tiny
 
 VERIFIED: dict[str, dict] = {}  # what the tests below found out, by family
+ORDERS: set[str] = set()  # copies of call orders that were read
 
 
 @pytest.fixture(scope="module", params=FAMILIES)  # all tests of a family one after another
@@ -252,6 +254,67 @@ def test_pictures_of_a_batch_are_moved_as_each_alone(family):
         torch.testing.assert_close(satisfied[number : number + 1], alone, rtol=1e-2, atol=1e-4)
 
 
+# --- Families of newer hosts, by copies of the order in which they ask for attention ----------------------------------
+
+SHORT, LONG = 9, 43  # rows of text, where the picture has 30
+ORDER_CASES = [
+    (name, rows, prefix)
+    for name, (cls, *_) in COPIES.items()
+    for rows in (SHORT, LONG)
+    for prefix in ((False, True) if cls is QwenImage21Transformer2DModel else (True,))
+]
+
+
+@pytest.mark.parametrize(("name", "rows", "prefix"), ORDER_CASES)
+def test_a_copy_of_a_newer_family_s_call_order_is_read(name, rows, prefix):
+    """Maps equal those of the one call of each layer that the sizes tell; their gradient equals finite differences."""
+    cls, shape, grid = COPIES[name]
+    unet, picture = cls().requires_grad_(False), grid[0] * grid[1]
+    unet.prefix_pass = prefix
+    context, words = random(1, rows, 8, seed=2), pooling([(3,), (5, 6)])
+    layout = MapLayout("any", 1, 2, "kept", 2 * 4, 8, softmax="text")
+
+    def maps_at(x):
+        with reading(unet, words, layout, {}) as read:
+            unet(x, None, context=context, transformer_options=read.options["transformer_options"])
+        return shapes(stack_layers(read.maps, "kept", 8))
+
+    calls = []
+
+    def record(function, q, k, v, heads, *args, **kwargs):
+        if not kwargs.get("skip_reshape"):
+            q_, k_ = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))
+        else:
+            q_, k_ = q, k.repeat_interleave(q.shape[1] // k.shape[1], 1)
+        if (q.shape[-2], k.shape[-2]) == (picture, rows + picture):
+            attention = (q_.double() @ k_.double().transpose(-1, -2) * q_.shape[-1] ** -0.5)[..., :rows].softmax(-1)
+            calls.append((words.double()[:, None] @ attention[..., : words.shape[-1]].transpose(-1, -2), grid))
+        return function(q, k, v, heads, *args, **kwargs)
+
+    x = random(*shape, seed=5)
+    unet(x, None, context=context, transformer_options={"optimized_attention_override": record})
+    assert len(calls) == 2
+    torch.testing.assert_close(maps_at(x).double(), shapes(stack_layers(calls, "kept", 8)), rtol=1e-4, atol=1e-5)
+    with differentiable(unet):
+        leaf, target = x.clone().requires_grad_(), random(1, 2, 8, 8, 8, seed=9)
+        (gradient,) = torch.autograd.grad((maps_at(leaf) * target).sum(), leaf)
+        step = 2e-3 * x.norm() * gradient / gradient.norm()
+        difference = ((maps_at(x + step) - maps_at(x - step)).double() * target).sum() / 2
+    assert (difference / (gradient * step).sum()).item() == pytest.approx(1, rel=0.02)
+    ORDERS.add(name)
+
+
+def test_references_that_a_copy_cannot_tell_from_the_picture_are_refused():
+    unet, x, words = QwenImage21Transformer2DModel(), random(1, 4, 6, 5), pooling([(3,)])
+    with (
+        pytest.raises(ValueError, match="given reference pictures"),
+        reading(unet, words, MapLayout("any", 1, 2, "averaged", 2, 8), {}) as read,
+    ):
+        unet(x, None, context=random(1, 9, 8), ref_latents=[x], **read.options)
+
+
+# --- What was verified, as a table ------------------------------------------------------------------------------------
+
 CHECKS = ("row", "corner", "gradient", "save memory", "unchanged", "steered", "geometry")
 TABLE = Path(families.__file__).with_name("FAMILIES.md")
 HEAD = """# Families that can be read and steered
@@ -275,6 +338,13 @@ tested: none of their checkpoints can be had where the tests run.
 | family | class in the host | attention | text at | picture at | maps | {checks} |
 |---|---|---|---|---|---|{dashes}|
 """
+COPIED = """
+Of newer hosts, **not run on the real classes**: tests/host/call_orders.py copies the order in which they ask for
+attention, with short and long text. Maps equal the attention computed apart, and gradients finite differences.
+
+| family | class in the host |
+|---|---|
+"""
 
 
 def table() -> str:
@@ -285,11 +355,13 @@ def table() -> str:
         lines.append(f"| {name} | {FAMILIES[name].config} | {kind} | {text} | {image} | yes | {marks} |")
     version = comfyui_version.__version__
     head = HEAD.format(version=version, checks=" | ".join(CHECKS), dashes="|".join(["---"] * len(CHECKS)))
-    return head + "\n".join(lines) + "\n"
+    copies = [f"| {name} | {cls.__name__} |" for name, (cls, *_) in COPIES.items() if name in ORDERS]
+    return head + "\n".join(lines) + "\n" + COPIED + "\n".join(copies) + "\n"
 
 
 def test_the_documented_table_is_what_was_verified(request):
-    if set(VERIFIED) != set(FAMILIES) or not all("geometry" in found for found in VERIFIED.values()):
+    complete = set(VERIFIED) == set(FAMILIES) and set(COPIES) == ORDERS
+    if not complete or not all("geometry" in found for found in VERIFIED.values()):
         pytest.skip("only some of the tests above ran, or on an older host")
     if request.config.getoption("--write-families"):
         TABLE.write_text(table())
