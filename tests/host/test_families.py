@@ -319,9 +319,9 @@ CHECKS = ("row", "corner", "gradient", "save memory", "unchanged", "steered", "g
 TABLE = Path(families.__file__).with_name("FAMILIES.md")
 HEAD = """# Families that can be read and steered
 
-Written by `make families` from tests/host/test_families.py, which ran every line below in ComfyUI {version} on a tiny
-model with random weights, made by the host's own classes; the test suite compares it. What these models draw was not
-tested: none of their checkpoints can be had where the tests run.
+Written by `make families` from tests/host/test_families.py, which ran every line of the first table in ComfyUI
+{version} on a tiny model with random weights, made by the host's own classes; the test suite compares it. What these
+models draw was not tested: none of their checkpoints can be had where the tests run.
 
 | column | what was shown |
 |---|---|
