@@ -117,12 +117,10 @@ def test_an_override_that_is_set_anew_before_each_pass_is_not_asked_in_a_guided_
     def sparse(function, q, k, v, *args, **kwargs):
         return function(q.detach(), k.detach(), v, *args, **kwargs)
 
-    def install(patcher, timestep, model_options):
-        model_options["transformer_options"]["optimized_attention_override"] = sparse
+    def install(patcher, timestep, model_options=None, *_):  # older hosts give no options
+        (model_options or patcher.model_options)["transformer_options"]["optimized_attention_override"] = sparse
 
-    model.add_callback_with_key(
-        CallbacksMP.ON_PREPARE_STATE, "sparse", lambda patcher, t, options, *_: install(patcher, t, options)
-    )
+    model.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, "sparse", install)
     assert_same(maps_of("SD15", model), plain)
 
 
