@@ -4,9 +4,9 @@
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, steered by the control
-classifier and steered without any classifier, in turns, through ComfyUI's sampling; and lets the detector judge. Writes
-bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier
-knows, and writes nothing.
+classifier, steered without any classifier, the best of four by the judge, and steered only where the judge finds it
+wrong, in turns, through ComfyUI's sampling; and lets the detector judge. Writes bench/results.json and
+bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier knows, and writes nothing.
 """
 
 import argparse
@@ -28,25 +28,31 @@ from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import find_words
+from learn_to_steer.nodes.judge import NOISE, TARGET, by_look
 from learn_to_steer.steering.guidance import SHARING, Steering
-from learn_to_steer.steering.judge import judge
+from learn_to_steer.steering.judge import Verdict, best, failing, judge
 from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
+from learn_to_steer.steering.words import Words
 from paths import BENCH, CLASSIFIERS, WEIGHTS, WORK, arguments
 from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
 GEOMETRY = "geometry"
+BEST, ONLY_WRONG = "best", "only wrong"  # plain pictures that the judge looks at by the classifier
+LOOK = "emoji_world"
 METHODS = {
     "plain": None,
     "steered": "emoji_world",
     "steered, true prompts only": "emoji_world_true_prompts",
     "steered, geometry alone": GEOMETRY,
+    "best of 4 by the judge": BEST,
+    "steer only failures": ONLY_WRONG,
 }
 CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
 
@@ -77,7 +83,7 @@ class Bench:
         self.detector = detector(root)
         self.negative = self.encode("")
         self.steering, self.steps = steering, steps
-        names = [name for name in METHODS.values() if name and name != GEOMETRY]
+        names = [name for name in METHODS.values() if name not in (None, GEOMETRY, BEST, ONLY_WRONG)]
         self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in names}
         self.losses: dict[str, Loss] = {
             name: ClassifierLoss(classifier) for name, classifier in self.classifiers.items()
@@ -90,21 +96,49 @@ class Bench:
 
     def picture(self, text: str, seed: int, loss: str | None) -> tuple[torch.Tensor, float, Report]:
         """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
+        if loss in (BEST, ONLY_WRONG):
+            samples, seconds, report = self.by_judge(text, seed, 4 if loss == BEST else 1, loss == ONLY_WRONG)
+        else:
+            samples, seconds, report = self.samples(text, seed, loss)
+        return self.vae.decode(samples), seconds, report
+
+    def by_judge(self, text: str, seed: int, count: int, again: bool) -> tuple[torch.Tensor, float, Report]:
+        """The best of so many plain pictures, steered when it is wrong if `again`; the judge's look counts as time."""
+        samples, seconds, report = self.samples(text, seed, None, count=count)
+        began = time.perf_counter()
+        said = self.look(text, samples)
+        seconds += time.perf_counter() - began
+        if again and failing(said):
+            samples, more, report = self.samples(text, seed, LOOK)
+            return samples, seconds + more, report
+        chosen = best(said)
+        return samples[chosen : chosen + 1], seconds, report
+
+    def look(self, text: str, samples: torch.Tensor) -> list[list[Verdict]]:
+        """What the judge says of finished latents when it has no boxes."""
+        words = find_words(self.clip, text, parse(text).wishes)
+        aim = self.aim(LOOK, words)
+        said, _ = by_look(samples, self.model, mark(self.encode(text), text), aim, words, TARGET, NOISE)
+        return said
+
+    def aim(self, loss: str, words: Words) -> Aim:
+        return Aim(self.losses[loss], words, MapSettings().layout(self.layers, self.losses[loss].layout))
+
+    def samples(self, text: str, seed: int, loss: str | None, count: int = 1) -> tuple[torch.Tensor, float, Report]:
+        """Finished latents, the seconds of their sampling, and the steering's report."""
         report, model = Report(), self.model
         positive = mark(self.encode(text), text)
         began = time.perf_counter()
         if loss:
-            layout = MapSettings().layout(self.layers, self.losses[loss].layout)
-            aim = Aim(self.losses[loss], find_words(self.clip, text, parse(text).wishes), layout)
-            model = steer(self.model, aim, self.steering, report)
-        latent = torch.zeros(1, 8, 16, 16)
+            words = find_words(self.clip, text, parse(text).wishes)
+            model = steer(self.model, self.aim(loss, words), self.steering, report)
+        latent = torch.zeros(count, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
         settings = (self.steps, CFG, SAMPLER, SCHEDULER)
         samples = comfy.sample.sample(
             model, noise, *settings, positive, self.negative, latent, seed=seed, disable_pbar=True
         )
-        seconds = time.perf_counter() - began
-        return self.vae.decode(samples), seconds, report
+        return samples, time.perf_counter() - began, report
 
     def judged(self, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
         """Are all objects there, and is every wish granted (never when one is missing)?"""
