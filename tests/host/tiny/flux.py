@@ -25,7 +25,8 @@ MODELS = {
     ),
     "Flux.2": Tiny("Flux2", FLUX2, TALL, values=pooled(24), columns=512, column=512 - 20 + 3),
     "LongCat-Image": Tiny("LongCatImage", LONGCAT, SMALL),
-    "Ovis": Tiny("Flux", LONGCAT | {"yak_mlp": True, "txt_norm": True}, SMALL),
+    # 0.16.3 asks for a pooled output that its encoder does not give
+    "Ovis": Tiny("Flux", LONGCAT | {"yak_mlp": True, "txt_norm": True}, SMALL, version="0.24.0"),
 }  # fmt: skip
 
 ENCODERS = {
