@@ -1,9 +1,9 @@
-"""The bundled workflows: seven for the demo model, and one for each of eight families of true models.
+"""The bundled workflows: of the demo model, and of families of true models.
 
 What the families' workflows load, and at which settings, are the publishers' own recommendations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from live_server import PRIMITIVE
 
@@ -63,7 +63,8 @@ class Group:
 class Workflow:
     """note: what to look at and what to change; groups: stacks from left to right; captions: of the pictures.
 
-    family: whose checkpoint it needs, when not the demo model. brought: names of the files that the user brings.
+    family: whose checkpoint it needs, when not the demo model; way: how that is steered. brought: names of the files
+    that the user brings.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Workflow:
     groups: list[list[Group]]
     captions: tuple[str, ...] = ()
     family: str = ""
+    way: str = ""
     brought: tuple[str, ...] = ()
 
 
@@ -323,7 +325,38 @@ CLIP_L, T5 = (
 )
 Z_IMAGE = "Comfy-Org/z_image_turbo/resolve/main/split_files"
 QWEN_IMAGE = "Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files"
+KREA2 = "Comfy-Org/Krea-2/resolve/main"
+KLEIN = "Comfy-Org/flux2-klein/resolve/main/split_files"
+ANIMA = "circlestone-labs/Anima/resolve/main/split_files"
 FLUX_VAE = Model("ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae")
+
+
+@dataclass(frozen=True)
+class Way:
+    """What steers a family's workflow. title: of the workflow, behind the family's name; note: with {family} in it.
+
+    settings: of Steer Model, where they are not its own.
+    """
+
+    title: str
+    classifier: str
+    text: str
+    note: str
+    settings: dict = field(default_factory=dict)
+
+
+GEOMETRY = Way(
+    "steered by geometry",
+    UNTRAINED,
+    PROMPT,
+    "**What steers** is geometry alone: where the words' attention is bright, against what the prompt says. No"
+    " training, no classifier, nothing to download but the model.\n\n"
+    "**What is known**: it steers the small emoji demo model (right of the 20 prompts it was tuned on: one"
+    " relation 16, plain 5; two relations 14, plain 0)."
+    " On {family} only that it runs, on a tiny stand-in with random weights: **not tried on the real checkpoint;"
+    " how well it steers it is not known.**\n\n"
+    "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model.",
+)
 
 
 def load(kind: str, files: dict[str, Model], **values) -> Node:
@@ -333,42 +366,40 @@ def load(kind: str, files: dict[str, Model], **values) -> Node:
 
 
 def in_family(
-    family: str, load: Column, prompt: Column, sampling: list[Column], model: str, clip: Link, vae: Link
+    family: str, load: Column, prompt: Column, sampling: list[Column], model: str, clip: Link, vae: Link, way: Way
 ) -> Workflow:
     """load, prompt, sampling: nodes between which Relation Parse ("words"), Steer Model ("steer") and the rest come.
 
     model: the node whose MODEL is steered. The nodes in `sampling` make the latent ("latent").
     """
     models = [model for entry in load.values() for model in entry.models]
-    words = {"words": node("L2S_RelationParse", clip=clip, text=PROMPT)}
-    steer = {"steer": node("L2S_SteerModel", model=(model, 0), loss=("loss", 0))}
+    words = {"words": node("L2S_RelationParse", clip=clip, text=way.text)}
+    steer = {"steer": node("L2S_SteerModel", model=(model, 0), loss=("loss", 0), **way.settings)}
     seen = report(("steer", 1), "picture picture")
     text = {"text": node("PreviewAny", "What steering did", source=("report", 2))}
     groups = [
         [Group("1 Model and prompt", BLUE, [load, words | prompt])],
         [
             Group("2 Sampling", GREY, [*sampling, saved("picture", ("latent", 0), None, vae)]),
-            Group(f"3 {STEERING}", GREEN, [read((model, 0), UNTRAINED), steer, seen | text]),
+            Group(f"3 {STEERING}", GREEN, [read((model, 0), way.classifier), steer, seen | text]),
         ],
     ]
     note = (
-        f"## {family}, steered\n"
-        "**What steers** is geometry alone: where the words' attention is bright, against what the prompt says. No"
-        " training, no classifier, nothing to download but the model.\n\n"
-        "**What is known**: it steers the small emoji demo model (right of the 20 prompts it was tuned on: one"
-        " relation 16, plain 5; two relations 14, plain 0)."
-        f" On {family} only that it runs, on a tiny stand-in with random weights: **not tried on the real checkpoint;"
-        " how well it steers it is not known.**\n\n"
-        "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model. **For the plain"
-        f" picture**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*.\n\n"
+        f"## {family}, {way.title}\n"
+        + way.note.format(family=family)
+        + f" **For the plain picture**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*.\n\n"
         "The model itself, and where its files go:\n"
         + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
     )
-    brought = tuple(model.name for model in models)
-    return Workflow(f"{family} - put things where the prompt says", note, groups, family=family, brought=brought)
+    brought = {model.name for model in models} | {way.classifier} - {UNTRAINED}
+    return Workflow(
+        f"{family} - {way.title}", note, groups, family=family, way=way.title, brought=tuple(sorted(brought))
+    )
 
 
-def from_checkpoint(family: str, checkpoint: Model, side: int, empty: str, negative: str, **sampling) -> Workflow:
+def from_checkpoint(
+    family: str, checkpoint: Model, side: int, empty: str, negative: str, way: Way = GEOMETRY, **sampling
+) -> Workflow:
     """All in one file, and KSampler."""
     return in_family(
         family,
@@ -381,6 +412,7 @@ def from_checkpoint(family: str, checkpoint: Model, side: int, empty: str, negat
         "model",
         ("model", 1),
         ("model", 2),
+        way,
     )
 
 
@@ -392,61 +424,96 @@ def sampled(negative: Link, **values) -> Column:
     return {"latent": sampler}
 
 
-def flux(family: str, name: str, steps: int, guidance: float | None) -> Workflow:
-    """guidance: of dev, which was distilled with one."""
+def custom(guider: Node, sigmas: Node) -> list[Column]:
+    """Euler, as FLUX's publishers build it of its parts."""
+    parts = {
+        "noise": node("RandomNoise", noise_seed=1),
+        "sampler": node("KSamplerSelect", sampler_name="euler"),
+        "sigmas": sigmas,
+    }
+    latent = node(
+        "SamplerCustomAdvanced", noise=("noise", 0), guider=("guider", 0), sampler=("sampler", 0),
+        sigmas=("sigmas", 0), latent_image=("empty", 0),
+    )  # fmt: skip
+    return [parts, {"guider": guider, "latent": latent}]
+
+
+def flux(
+    family: str, name: str, steps: int, guidance: float | None = None, side: int = 1024, rows: int = 256,
+    way: Way = GEOMETRY,
+) -> Workflow:  # fmt: skip
+    """guidance: of dev, which was distilled with one. rows: of the text, with its padding; 256 are the host's own."""
     unet = Model(f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main")
     positive = "words" if guidance is None else "guidance"
     guided = {"guidance": node("FluxGuidance", conditioning=("words", 0), guidance=guidance)}
+    longer = {"rows": node("T5TokenizerOptions", clip=("clip", 0), min_length=rows)}
     return in_family(
         family,
         {
             "model": load("UNETLoader", {"unet_name": unet}),
             "clip": load("DualCLIPLoader", {"clip_name1": CLIP_L, "clip_name2": T5}, type="flux"),
+            **({} if rows == 256 else longer),
             "vae": load("VAELoader", {"vae_name": FLUX_VAE}),
         },
-        {**({} if guidance is None else guided), "empty": node("EmptySD3LatentImage", width=1024, height=1024)},
-        [
-            {
-                "noise": node("RandomNoise", noise_seed=1),
-                "sampler": node("KSamplerSelect", sampler_name="euler"),
-                "sigmas": node("BasicScheduler", model=("model", 0), scheduler="simple", steps=steps),
-            },
-            {
-                "guider": node("BasicGuider", model=("steer", 0), conditioning=(positive, 0)),
-                "latent": node(
-                    "SamplerCustomAdvanced",
-                    noise=("noise", 0),
-                    guider=("guider", 0),
-                    sampler=("sampler", 0),
-                    sigmas=("sigmas", 0),
-                    latent_image=("empty", 0),
-                ),
-            },
-        ],
+        {**({} if guidance is None else guided), "empty": node("EmptySD3LatentImage", width=side, height=side)},
+        custom(
+            node("BasicGuider", model=("steer", 0), conditioning=(positive, 0)),
+            node("BasicScheduler", model=("model", 0), scheduler="simple", steps=steps),
+        ),
         "model",
-        ("clip", 0),
+        ("clip" if rows == 256 else "rows", 0),
         ("vae", 0),
+        way,
     )
 
 
-def with_shift(
-    family: str, unet: Model, clip: Model, kind: str, vae: Model, shift: float, side: int, negative: Node,
-    **sampling,
+def klein() -> Workflow:
+    """The distilled one of FLUX.2 klein's two."""
+    side = {"width": 1024, "height": 1024}
+    unet = Model("flux-2-klein-4b.safetensors", "diffusion_models", f"{KLEIN}/diffusion_models")
+    text = Model("qwen_3_4b.safetensors", "text_encoders", f"{KLEIN}/text_encoders")
+    vae = Model("flux2-vae.safetensors", "vae", "Comfy-Org/flux2-dev/resolve/main/split_files/vae")
+    guider = node("CFGGuider", model=("steer", 0), positive=("words", 0), negative=("nothing", 0), cfg=1.0)
+    return in_family(
+        "FLUX.2 klein 4B",
+        {
+            "model": load("UNETLoader", {"unet_name": unet}),
+            "clip": load("CLIPLoader", {"clip_name": text}, type="flux2"),
+            "vae": load("VAELoader", {"vae_name": vae}),
+        },
+        {
+            "nothing": node("ConditioningZeroOut", conditioning=("words", 0)),
+            "empty": node("EmptyFlux2LatentImage", **side),
+        },
+        custom(guider, node("Flux2Scheduler", steps=4, **side)),
+        "model",
+        ("clip", 0),
+        ("vae", 0),
+        GEOMETRY,
+    )
+
+
+def from_parts(
+    family: str, unet: Model, clip: Model, kind: str, vae: Model, side: int, empty: str, negative: Node,
+    shift: float | None = None, **sampling,
 ) -> Workflow:  # fmt: skip
-    """Qwen-Image and Z-Image. kind: of the text encoder, as CLIPLoader calls it."""
+    """A file each, and KSampler. kind: of the text encoder, as CLIPLoader calls it; shift: of the noise levels, where
+    it is not the host's own."""
+    shifted = {"shift": node("ModelSamplingAuraFlow", model=("model", 0), shift=shift)}
     return in_family(
         family,
         {
             "model": load("UNETLoader", {"unet_name": unet}),
-            "shift": node("ModelSamplingAuraFlow", model=("model", 0), shift=shift),
+            **({} if shift is None else shifted),
             "clip": load("CLIPLoader", {"clip_name": clip}, type=kind),
             "vae": load("VAELoader", {"vae_name": vae}),
         },
-        {"nothing": negative, "empty": node("EmptySD3LatentImage", width=side, height=side)},
+        {"nothing": negative, "empty": node(empty, width=side, height=side)},
         [sampled(("nothing", 0), **sampling)],
-        "shift",
+        "model" if shift is None else "shift",
         ("clip", 0),
         ("vae", 0),
+        GEOMETRY,
     )
 
 
@@ -486,28 +553,54 @@ def families() -> list[Workflow]:
             1024, "EmptySD3LatentImage", "", steps=20, cfg=4.0, sampler_name="euler", scheduler="sgm_uniform",
         ),
         flux("FLUX.1 dev", "dev", steps=20, guidance=3.5),
-        flux("FLUX.1 schnell", "schnell", steps=4, guidance=None),
-        with_shift(
+        flux("FLUX.1 schnell", "schnell", steps=4),
+        klein(),
+        from_parts(
             "Qwen-Image",
             Model("qwen_image_fp8_e4m3fn.safetensors", "diffusion_models", f"{QWEN_IMAGE}/diffusion_models"),
             Model("qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders", f"{QWEN_IMAGE}/text_encoders"),
             "qwen_image",
             Model("qwen_image_vae.safetensors", "vae", f"{QWEN_IMAGE}/vae"),
-            3.1,
             1328,
+            "EmptySD3LatentImage",
             node("CLIPTextEncode", "Negative prompt", clip=("clip", 0), text=""),
-            steps=20, cfg=4.0, sampler_name="euler", scheduler="simple",
+            shift=3.1, steps=20, cfg=4.0, sampler_name="euler", scheduler="simple",
         ),
-        with_shift(
+        from_parts(
             "Z-Image Turbo",
             Model("z_image_turbo_bf16.safetensors", "diffusion_models", f"{Z_IMAGE}/diffusion_models"),
             Model("qwen_3_4b.safetensors", "text_encoders", f"{Z_IMAGE}/text_encoders"),
             "lumina2",
             Model("ae.safetensors", "vae", f"{Z_IMAGE}/vae"),
-            3.0,
             1024,
+            "EmptySD3LatentImage",
             node("ConditioningZeroOut", conditioning=("words", 0)),
-            steps=8, cfg=1.0, sampler_name="res_multistep", scheduler="simple",
+            shift=3.0, steps=8, cfg=1.0, sampler_name="res_multistep", scheduler="simple",
+        ),
+        from_parts(
+            "Krea 2 Turbo",
+            Model("krea2_turbo_fp8_scaled.safetensors", "diffusion_models", f"{KREA2}/diffusion_models"),
+            Model("qwen3vl_4b_fp8_scaled.safetensors", "text_encoders", f"{KREA2}/text_encoders"),
+            "krea2",
+            Model("qwen_image_vae.safetensors", "vae", f"{KREA2}/vae"),
+            1024,
+            "EmptyLatentImage",
+            node("ConditioningZeroOut", conditioning=("words", 0)),
+            steps=8, cfg=1.0, sampler_name="euler", scheduler="simple",
+        ),
+        from_parts(
+            "Anima",
+            Model("anima-base-v1.0.safetensors", "diffusion_models", f"{ANIMA}/diffusion_models"),
+            Model("qwen_3_06b_base.safetensors", "text_encoders", f"{ANIMA}/text_encoders"),
+            "stable_diffusion",
+            Model("qwen_image_vae.safetensors", "vae", f"{ANIMA}/vae"),
+            1024,
+            "EmptyLatentImage",
+            node(
+                "CLIPTextEncode", "Negative prompt", clip=("clip", 0),
+                text="worst quality, low quality, score_1, score_2, score_3, blurry, jpeg artifacts, sepia",
+            ),
+            steps=30, cfg=4.0, sampler_name="euler", scheduler="simple",
         ),
     ]  # fmt: skip
 

@@ -196,15 +196,16 @@ def thumbnail(images: list[np.ndarray], captions: tuple[str, ...]) -> Image.Imag
     return sheet
 
 
-def card(family: str, picture: np.ndarray) -> Image.Image:
-    """For a model that was never run here: its name, over what the demo model drew when its classifier steered it."""
+def card(family: str, way: str, picture: np.ndarray) -> Image.Image:
+    """For a model that was never run here: its name and how it is steered, over what the demo model drew when its
+    classifier steered it."""
     top, line = 112, 44
     side = THUMBNAIL - top - line
     sheet = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#202020")
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, THUMBNAIL, top), GREEN)
     below = "Drawn by the emoji demo. This model: not tried yet."
-    for text, y, size in ((family, top / 2, 62), (below, THUMBNAIL - line / 2, 18)):
+    for text, y, size in ((family, 42, 56), (way, 90, 24), (below, THUMBNAIL - line / 2, 18)):
         draw.text((THUMBNAIL / 2, y), text, "white", ImageFont.load_default(size), anchor="mm")
     drawn = Image.fromarray(picture)
     behind = drawn.resize((THUMBNAIL, side), Image.Resampling.BICUBIC)
@@ -225,7 +226,7 @@ def main(given: list[str] | None = None) -> None:
             path = folder / f"{workflow.name}.json"
             path.write_text(json.dumps(saved_as, indent=1) + "\n")
             if workflow.family:
-                sheet = card(workflow.family, made[ABOVE][0])
+                sheet = card(workflow.family, workflow.way, made[ABOVE][0])
             else:
                 made[workflow.name] = pictures(server, to_api(saved_as, object_info))
                 sheet = thumbnail(made[workflow.name], workflow.captions)

@@ -6,10 +6,13 @@ What of them ComfyUI would not take for the true family is told it by small_size
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
+import comfy.ldm.anima.model as anima
 import comfy.ldm.modules.diffusionmodules.model
 import comfy.ldm.wan.vae
 import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
@@ -17,8 +20,10 @@ import comfy.supported_models
 import torch
 from encoders import build, te
 from safetensors.torch import save_file
-from small_sizes import CLIP, LLM, T5, TEXT_ENCODERS, UNETS
-from tiny.flux import FLUX
+from small_sizes import ADAPTER, CLIP, EYES, LLM, T5, TEXT_ENCODERS, UNETS
+from tiny.cosmos import COSMOS
+from tiny.flux import FLUX, FLUX2
+from tiny.krea2 import KREA2
 from tiny.lumina import ZIMAGE
 from tiny.qwen_image import QWEN
 from tiny.sd3 import SD3
@@ -67,7 +72,16 @@ SIZES: dict[str, dict] = {
     },
     "Flux": WIDE_FLUX,
     "FluxSchnell": WIDE_FLUX | {"guidance_embed": False},
+    "Flux2": FLUX2
+    | {
+        "hidden_size": 256,
+        "axes_dim": [32, 32, 32, 32],
+        "context_in_dim": 3 * LLM["hidden_size"],  # of three layers of Qwen3
+        "guidance_embed": False,
+    },
     "QwenImage": QWEN,
+    "Krea2": KREA2 | {"features": 256, "tdim": 256, "txtdim": LLM["hidden_size"], "multiplier": 4, "txtlayers": 12},
+    "Anima": COSMOS | {"image_model": "anima", "adaln_lora_dim": 256, "mlp_ratio": 4.0},
     "ZImage": ZIMAGE
     | {
         "cap_feat_dim": LLM["hidden_size"],
@@ -82,7 +96,8 @@ def diffusion_model(family: str) -> comfy.model_patcher.ModelPatcher:
     found, without_looking = UNETS.get(family, ({}, {}))
     config = getattr(comfy.supported_models, family)(SIZES[family] | found | without_looking)
     config.set_inference_dtype(torch.float32, None)
-    model = config.get_model({}, "", device=CPU)
+    with mock.patch.object(anima, "LLMAdapter", partial(anima.LLMAdapter, **ADAPTER)):
+        model = config.get_model({}, "", device=CPU)
     model.diffusion_model.load_state_dict(random_weights(model.diffusion_model))
     return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
 
@@ -95,6 +110,8 @@ ENCODERS: dict[str, Callable] = {
     "SDXL": lambda: (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel),
     "SD3": lambda: (te.sd3_clip.SD3Tokenizer, te.sd3_clip.sd3_clip()),
     "QwenImage": lambda: (te.qwen_image.QwenImageTokenizer, te.qwen_image.te()),
+    "Krea2": lambda: (te.krea2.Krea2Tokenizer, te.krea2.te()),
+    "Anima": lambda: (te.anima.AnimaTokenizer, te.anima.te()),
     "ZImage": lambda: (te.z_image.ZImageTokenizer, te.z_image.te()),
 }
 
@@ -108,6 +125,15 @@ def encoder_file(family: str, name: str) -> Weights:
     return getattr(text_encoder(family).cond_stage_model, name).transformer.state_dict()
 
 
+def seeing_encoder_file() -> Weights:
+    """Krea 2's Qwen3-VL, whose eyes no prompt uses."""
+    sizes = te.qwen3vl.QWEN3VL_VISION_COMMON | EYES | {"out_hidden_size": LLM["hidden_size"]}
+    eyes = te.qwen3vl.Qwen3VLVisionModel(sizes, device=CPU, dtype=torch.float32, ops=comfy.ops.disable_weight_init)
+    text = encoder_file("Krea2", "qwen3vl_4b")
+    text = {name.replace("model.", "model.language_model.", 1): tensor for name, tensor in text.items()}
+    return text | prefixed("model.visual.", random_weights(eyes))
+
+
 def vae_file(channels: int) -> Weights:
     """The half of a VAE that decodes; of SD's, and of those with 16 channels."""
     decoder = comfy.ldm.modules.diffusionmodules.model.Decoder(
@@ -118,6 +144,12 @@ def vae_file(channels: int) -> Weights:
     if channels == 4:
         weights |= prefixed("post_quant_conv.", random_weights(nn.Conv2d(4, 4, 1)))
     return weights
+
+
+def flux2_vae_file() -> Weights:
+    """Latents of 32 channels in squares of 2 x 2, normalized."""
+    weights = vae_file(32) | prefixed("post_quant_conv.", random_weights(nn.Conv2d(32, 32, 1)))
+    return weights | {"bn.running_mean": torch.zeros(128), "bn.running_var": torch.ones(128)}
 
 
 def wan_vae_file() -> Weights:
@@ -148,13 +180,19 @@ FILES: dict[str, Callable[[Path], None]] = {
     "checkpoints/sd3.5_large_fp8_scaled.safetensors": partial(checkpoint, "SD3", 16),
     "diffusion_models/flux1-dev.safetensors": part(unet_file, "Flux"),
     "diffusion_models/flux1-schnell.safetensors": part(unet_file, "FluxSchnell"),
+    "diffusion_models/flux-2-klein-4b.safetensors": part(unet_file, "Flux2"),
     "diffusion_models/qwen_image_fp8_e4m3fn.safetensors": part(unet_file, "QwenImage"),
+    "diffusion_models/krea2_turbo_fp8_scaled.safetensors": part(unet_file, "Krea2"),
+    "diffusion_models/anima-base-v1.0.safetensors": part(unet_file, "Anima"),
     "diffusion_models/z_image_turbo_bf16.safetensors": part(unet_file, "ZImage"),
     "text_encoders/clip_l.safetensors": part(encoder_file, "SD3", "clip_l"),
     "text_encoders/t5xxl_fp16.safetensors": part(encoder_file, "SD3", "t5xxl"),
     "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors": part(encoder_file, "QwenImage", "qwen25_7b"),
     "text_encoders/qwen_3_4b.safetensors": part(encoder_file, "ZImage", "qwen3_4b"),
+    "text_encoders/qwen3vl_4b_fp8_scaled.safetensors": part(seeing_encoder_file),
+    "text_encoders/qwen_3_06b_base.safetensors": part(encoder_file, "Anima", "qwen3_06b"),
     "vae/ae.safetensors": part(vae_file, 16),
+    "vae/flux2-vae.safetensors": part(flux2_vae_file),
     "vae/qwen_image_vae.safetensors": part(wan_vae_file),
 }  # fmt: skip
 

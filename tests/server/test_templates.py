@@ -25,9 +25,9 @@ from live_server import (
     to_api,
     widgets,
 )
-from templates import STEERING, UNTRAINED, families
+from templates import STEERING, UNTRAINED, Workflow, families
 
-WORKFLOWS = {workflow.family: workflow for workflow in families()}
+WORKFLOWS = {workflow.name: workflow for workflow in families()}
 SIDE, STEPS = 128, 4  # true sizes and steps would take an hour
 
 
@@ -48,14 +48,14 @@ def object_info(server):
 
 
 @pytest.fixture(params=WORKFLOWS)
-def family(request) -> str:
-    return request.param
+def workflow(request) -> Workflow:
+    return WORKFLOWS[request.param]
 
 
 @pytest.fixture
-def saved(family) -> dict:
+def saved(workflow) -> dict:
     """The workflow as it is bundled."""
-    return json.loads((ROOT / "workflows" / f"{WORKFLOWS[family].name}.json").read_text())
+    return json.loads((ROOT / "workflows" / f"{workflow.name}.json").read_text())
 
 
 def bypassed(saved: dict, frame: str) -> dict:
@@ -99,7 +99,7 @@ def run(server, graph: dict) -> tuple[np.ndarray, dict[str, dict]]:
 
 def test_every_family_has_its_workflow():
     on_disk = {path.stem for path in (ROOT / "workflows").glob("*.json") if "demo" not in path.stem}
-    assert on_disk == {workflow.name for workflow in WORKFLOWS.values()} and len(on_disk) == 8
+    assert on_disk == WORKFLOWS.keys() and len({workflow.family for workflow in WORKFLOWS.values()}) == 11
 
 
 def test_workflow_fits_the_nodes(object_info, saved):
@@ -122,7 +122,7 @@ def test_workflow_fits_the_nodes(object_info, saved):
                 assert is_widget(spec) and (options is None or value in options)
 
 
-def test_every_file_is_offered_named_and_stood_in_for(family, saved):
+def test_every_file_is_offered_named_and_stood_in_for(workflow, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     files = set()
     for node in saved["nodes"]:
@@ -135,7 +135,7 @@ def test_every_file_is_offered_named_and_stood_in_for(family, saved):
             assert f"[{model['name']}]({model['url']}) to **models/{model['directory']}**" in note
             files.add(f"{model['directory']}/{model['name']}")
     assert files <= stand_ins.FILES.keys()
-    assert {Path(file).name for file in files} == set(WORKFLOWS[family].brought)
+    assert {Path(file).name for file in files} == set(workflow.brought)
 
 
 def test_workflow_is_steered_by_geometry_alone_and_bypassed_makes_the_plain_picture(server, object_info, saved):
@@ -157,7 +157,7 @@ def test_workflow_is_steered_by_geometry_alone_and_bypassed_makes_the_plain_pict
     assert not np.array_equal(plain, steered)
 
 
-def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(family, saved):
+def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     assert "geometry alone" in note and "not tried on the real checkpoint" in note
     assert "l2s_classifiers" not in note
