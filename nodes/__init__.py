@@ -7,6 +7,7 @@ from .choose_layers import ChooseLayers
 from .classifier_loss import L2SClassifierLoss, register_folders
 from .demo_model import LoadDemoModel
 from .judge import Judge, NameBoxes, PutBack
+from .regions import RegionsFromRelations
 from .relation_parse import RelationParse
 from .steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
 
@@ -25,6 +26,7 @@ class LearnToSteer(ComfyExtension):
             L2SClassifierLoss,
             SteeredKSampler,
             SteerModel,
+            RegionsFromRelations,
             SteeringReport,
             Judge,
             PutBack,

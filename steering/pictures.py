@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torch import Tensor
 
 from .judge import Found, Verdict
+from .relations import Box
 from .report import Report
 
 # One a word and one a wish, over and over; web/steering.js has the wishes' too.
@@ -146,6 +147,23 @@ def judged(picture: Image.Image, found: Sequence[Found], verdicts: Sequence[Verd
         y = height + (0.8 + 1.6 * number) * size
         draw.circle((size, y), 0.4 * size, _colour([verdict.granted]))
         draw.text((2 * size, y), _drawable(verdict.reason, number), TEXT, font, anchor="lm")
+    return sheet
+
+
+def planned(places: Sequence[Box], names: Sequence[str], size: tuple[int, int]) -> Image.Image:
+    """Places, in shares of the picture's sides, as areas of their words' colours."""
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    taken: list[tuple] = []
+    scaled = [tuple(edge * size[at % 2] for at, edge in enumerate(place)) for place in places]
+    large_first = sorted(enumerate(scaled), key=lambda one: -(one[1][2] - one[1][0]) * (one[1][3] - one[1][1]))
+    for word, (left, top, right, bottom) in large_first:
+        colour = WORDS[word % len(WORDS)]
+        dimmed = tuple(round(0.4 * share) for share in ImageColor.getrgb(colour))
+        draw.rectangle((left, top, right - 1, bottom - 1), dimmed, colour, max(2, max(size) // 128))
+    for word, (left, top, right, bottom) in enumerate(scaled):
+        middle, name = ((left + right) / 2, (top + bottom) / 2), _drawable(names[word], word)
+        taken.append(_label(draw, middle, name, WORDS[word % len(WORDS)], max(11, size[1] // 16), taken, size))
     return sheet
 
 

@@ -22,6 +22,7 @@ SEEN_IN = {
     "Steer any sampler (emoji demo)": ("SteerModel",),
     "Best of a batch (emoji demo)": ("Judge",),
     "Steer only what is wrong (emoji demo)": ("PutBack",),
+    "Regions from relations (emoji demo)": ("RegionsFromRelations",),
 }  # fmt: skip
 
 
