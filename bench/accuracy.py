@@ -4,9 +4,10 @@
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, steered by the control
-classifier, steered without any classifier, the best of four by the judge, and steered only where the judge finds it
-wrong, in turns, through ComfyUI's sampling; and lets the detector judge. Writes bench/results.json and
-bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the classifier knows, and writes nothing.
+classifier, steered without any classifier, with words bound to regions, plain and steered, the best of four by the
+judge, and steered only where the judge finds it wrong, in turns, through ComfyUI's sampling; and lets the detector
+judge. Writes bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the
+classifier knows, and writes nothing.
 """
 
 import argparse
@@ -24,17 +25,20 @@ import numpy as np
 import torch
 from detector import accuracy, detector, find
 from learn_to_steer.nodes import demo_model
+from learn_to_steer.nodes.host.binding import bind
 from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import find_words
 from learn_to_steer.nodes.judge import NOISE, TARGET, by_look
+from learn_to_steer.nodes.regions import END
 from learn_to_steer.steering.guidance import SHARING, Steering
 from learn_to_steer.steering.judge import Verdict, best, failing, judge
 from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.maps import MapSettings
+from learn_to_steer.steering.plan import plan
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
 from learn_to_steer.steering.words import Words
@@ -51,9 +55,12 @@ METHODS = {
     "steered": "emoji_world",
     "steered, true prompts only": "emoji_world_true_prompts",
     "steered, geometry alone": GEOMETRY,
+    "regions": None,
+    "regions with steering": "emoji_world",
     "best of 4 by the judge": BEST,
     "steer only failures": ONLY_WRONG,
 }
+BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
 
 
@@ -94,12 +101,14 @@ class Bench:
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
-    def picture(self, text: str, seed: int, loss: str | None) -> tuple[torch.Tensor, float, Report]:
-        """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report."""
+    def picture(
+        self, text: str, seed: int, loss: str | None, bound: bool = False
+    ) -> tuple[torch.Tensor, float, Report]:
+        """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report. bound: to regions."""
         if loss in (BEST, ONLY_WRONG):
             samples, seconds, report = self.by_judge(text, seed, 4 if loss == BEST else 1, loss == ONLY_WRONG)
         else:
-            samples, seconds, report = self.samples(text, seed, loss)
+            samples, seconds, report = self.samples(text, seed, loss, bound)
         return self.vae.decode(samples), seconds, report
 
     def by_judge(self, text: str, seed: int, count: int, again: bool) -> tuple[torch.Tensor, float, Report]:
@@ -124,14 +133,18 @@ class Bench:
     def aim(self, loss: str, words: Words) -> Aim:
         return Aim(self.losses[loss], words, MapSettings().layout(self.layers, self.losses[loss].layout))
 
-    def samples(self, text: str, seed: int, loss: str | None, count: int = 1) -> tuple[torch.Tensor, float, Report]:
-        """Finished latents, the seconds of their sampling, and the steering's report."""
+    def samples(
+        self, text: str, seed: int, loss: str | None, bound: bool = False, count: int = 1
+    ) -> tuple[torch.Tensor, float, Report]:
+        """Finished latents, the seconds of their sampling, and the steering's report. bound: to regions."""
         report, model = Report(), self.model
         positive = mark(self.encode(text), text)
         began = time.perf_counter()
+        words = find_words(self.clip, text, parse(text).wishes)
+        if bound:
+            model = bind(model, words, plan(words), END, 1.0)
         if loss:
-            words = find_words(self.clip, text, parse(text).wishes)
-            model = steer(self.model, self.aim(loss, words), self.steering, report)
+            model = steer(model, self.aim(loss, words), self.steering, report)
         latent = torch.zeros(count, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
         settings = (self.steps, CFG, SAMPLER, SCHEDULER)
@@ -230,7 +243,7 @@ def main(given: list[str] | None = None) -> None:
         done = kept["done"] if kept["settings"] == settings else {}
     with torch.inference_mode():
         for method in args.methods:  # warm up: the first run of everything is slow
-            bench.picture("a dog left of a cat", 0, METHODS[method])
+            bench.picture("a dog left of a cat", 0, METHODS[method], method in BOUND)
         for task, n in zip(TASKS, args.prompts, strict=False):
             for index, (text, _, _) in enumerate(prompts(task, n, args.seed, args.tuning)):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
@@ -239,7 +252,9 @@ def main(given: list[str] | None = None) -> None:
                     key = f"{task} {index} {method}"
                     if key in done:
                         continue
-                    picture, seconds, report = bench.picture(text, args.seed * 100000 + index, METHODS[method])
+                    picture, seconds, report = bench.picture(
+                        text, args.seed * 100000 + index, METHODS[method], method in BOUND
+                    )
                     there, right = bench.judged(picture, text)
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
