@@ -14,7 +14,8 @@ ANY = "Steer any sampler (emoji demo)"
 LOOK = "See what the model looks at (emoji demo)"
 WRONG = "Steer only what is wrong (emoji demo)"
 BEST = "Best of a batch (emoji demo)"
-SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1, WRONG: 3, BEST: 3}
+REGIONS = "Regions from relations (emoji demo)"
+SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1, WRONG: 3, BEST: 3, REGIONS: 2}
 
 CLASSIFIER = "emoji_world.safetensors"
 UNTRAINED = "none: geometry alone, for any model"  # as L2S Classifier Loss offers it
@@ -290,6 +291,37 @@ def best_of_batch() -> Workflow:
     )
 
 
+def regions() -> Workflow:
+    """The same noise with words bound to regions; nothing is steered."""
+    planned = node("L2S_RegionsFromRelations", model=DEMO, relations=("words", 1))
+    save = node("SaveImage", "The plan", images=("regions", 2), filename_prefix="learn-to-steer/plan")
+    bound = node("KSampler", **ksampler("KSampler").inputs | {"model": ("regions", 0)})
+    return Workflow(
+        REGIONS,
+        "## Regions from relations\n"
+        "**Look at** the plan: where each thing goes. In the first steps the model sees each word only there; no"
+        " gradient, no classifier, as fast as plain.\n\n"
+        "**Change** the prompt, the seed, or *end* in Regions from Relations: until when words are bound. With several"
+        " relations things get lost; steering loses fewer. Both together: lead its *model* to Steered KSampler.",
+        [
+            [prompt("a giraffe above an airplane", SEEDS[REGIONS])],
+            [
+                plain(),
+                Group(
+                    "3 In regions",
+                    GREEN,
+                    [
+                        {"regions": planned, "bound": bound},
+                        {"plan save": save},
+                        saved("bound", ("bound", 0), "In regions", DEMO_VAE),
+                    ],
+                ),
+            ],
+        ],
+        ("plain", "plan", "in regions"),
+    )
+
+
 def demos() -> list[Workflow]:
     return [
         steered(
@@ -313,6 +345,7 @@ def demos() -> list[Workflow]:
         look(),
         only_wrong(),
         best_of_batch(),
+        regions(),
     ]
 
 
