@@ -55,7 +55,7 @@ def patches(patcher, cond: dict, model_options: dict) -> list:
     ):
         found += [piece for pieces in options.get("patches", {}).values() for piece in pieces]
         found += [piece for places in options.get("patches_replace", {}).values() for piece in places.values()]
-    others = [piece for piece in found if callable(piece) and not _of_the_host(piece)]
+    others = [piece for piece in found if callable(piece) and not _known(piece)]
     wrapper = model_options.get("model_function_wrapper")  # the host's call the one that was there before
     return others if wrapper is None else [wrapper, *others]
 
@@ -66,7 +66,7 @@ def wrappers(model_options: dict) -> dict[str, dict[str, list]]:
     found: dict[str, dict[str, list]] = {}
     for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
         for key, called in given.get(kind, {}).items():
-            others = [wrapper for wrapper in called if not _of_the_host(wrapper) and not is_cache(wrapper)]
+            others = [wrapper for wrapper in called if not _known(wrapper) and not is_cache(wrapper)]
             if others:
                 found.setdefault(kind, {})[key] = others
     return found
@@ -79,9 +79,12 @@ def _definition(piece):
     return piece if hasattr(piece, "__qualname__") else type(piece)
 
 
-def _of_the_host(piece) -> bool:
+def _known(piece) -> bool:
+    """Whether a patch is the host's or this pack's."""
     module = str(_definition(piece).__module__)  # a node's file is loaded under its path
-    return module.startswith("comfy.") or ("comfy_extras" in module and "custom_nodes" not in module)
+    return module.startswith(("comfy.", f"{__package__}.")) or (
+        "comfy_extras" in module and "custom_nodes" not in module
+    )
 
 
 def is_cache(piece) -> bool:

@@ -434,6 +434,12 @@ def test_the_model_is_not_asked_once_more_where_nothing_is_patched(monkeypatch):
     assert len(read) == 1 and len(asked) == 4 + 1  # four steps, and one look at the first
 
 
+def test_this_pack_s_own_wrappers_are_not_looked_at():
+    around = {WrappersMP.APPLY_MODEL: {"ours": [sampling.steer], "theirs": [picture]}}
+    found = trial.wrappers({"transformer_options": {"wrappers": around}})
+    assert found == {WrappersMP.APPLY_MODEL: {"theirs": [picture]}}
+
+
 def test_a_patch_is_named_by_its_node_and_its_pack(monkeypatch):
     class Couple:
         def go(self):
