@@ -172,12 +172,15 @@ def prepared():
 
 
 def test_without_boxes_the_model_looks_itself(demo, prepared):
-    """At composed scenes of the four relations, as they are and the other way round."""
-    images, latents = drawn(DOG_LEFT, CAT_LEFT), {"samples": demo[2].encode(drawn(DOG_LEFT, CAT_LEFT))}
-    for text, best in ((PROMPT, 0), ("a dog right of a cat", 1)):
-        out = Judge.execute(images, samples=latents, **prepared(demo, text)).result
-        assert [said[0].granted for said in out[JUDGED]] == [best == 0, best == 1]
-        assert out[INDEX] == best and out[SHOWN].shape[0] == 2
+    """Of one composed scene for each of the four relations, every prompt finds its own."""
+    above = [Thing("dog", 64, 34, 50), Thing("cat", 64, 94, 50)]
+    below = [Thing("dog", 64, 94, 50), Thing("cat", 64, 34, 50)]
+    images = drawn(DOG_LEFT, CAT_LEFT, above, below)
+    latents = {"samples": demo[2].encode(images)}
+    for number, relation in enumerate(RELATIONS):
+        out = Judge.execute(images, samples=latents, **prepared(demo, f"a dog {relation} a cat")).result
+        assert [said[0].granted for said in out[JUDGED]] == [number == scene for scene in range(4)], relation
+        assert out[INDEX] == number and out[SHOWN].shape[0] == 4
 
 
 def test_what_the_loss_does_not_serve_is_not_judged(demo, prepared):
