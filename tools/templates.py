@@ -293,8 +293,8 @@ def best_of_batch() -> Workflow:
 
 def regions() -> Workflow:
     """The same noise with words bound to regions; nothing is steered."""
-    planned = node("L2S_RegionsFromRelations", model=DEMO, relations=("words", 1))
-    save = node("SaveImage", "The plan", images=("regions", 2), filename_prefix="learn-to-steer/plan")
+    planned = node("L2S_RegionsFromRelations", model=DEMO, relations=("words", 1), end=0.4)
+    seen = node("PreviewImage", "The plan", images=("regions", 2))
     bound = node("KSampler", **ksampler("KSampler").inputs | {"model": ("regions", 0)})
     return Workflow(
         REGIONS,
@@ -312,13 +312,13 @@ def regions() -> Workflow:
                     GREEN,
                     [
                         {"regions": planned, "bound": bound},
-                        {"plan save": save},
+                        {"plan": seen},
                         saved("bound", ("bound", 0), "In regions", DEMO_VAE),
                     ],
                 ),
             ],
         ],
-        ("plain", "plan", "in regions"),
+        ("plain", "in regions"),
     )
 
 

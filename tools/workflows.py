@@ -33,7 +33,7 @@ SEED = {
 
 def height(entry: Node, info: dict) -> int:
     """Enough for the editor, which makes a node larger where it needs to, and then over its neighbour."""
-    if entry.kind == "SaveImage":
+    if entry.kind in ("SaveImage", "PreviewImage"):
         return PICTURE
     if entry.kind == "L2S_SteeringReport":
         return 2 * PICTURE  # one below the other
