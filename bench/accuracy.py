@@ -37,6 +37,7 @@ from learn_to_steer.steering.judge import Verdict, best, failing, judge
 from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.losses.geometry import GeometryLoss
+from learn_to_steer.steering.losses.infsplign import InfSplignLoss
 from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.plan import plan
 from learn_to_steer.steering.prompts import parse
@@ -47,7 +48,8 @@ from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
-GEOMETRY = "geometry"
+GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED = "geometry", "infsplign", "infsplign published"
+UNTRAINED = (GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED)
 BEST, ONLY_WRONG = "best", "only wrong"  # plain pictures that the judge looks at by the classifier
 LOOK = "emoji_world"
 METHODS = {
@@ -55,6 +57,8 @@ METHODS = {
     "steered": "emoji_world",
     "steered, true prompts only": "emoji_world_true_prompts",
     "steered, geometry alone": GEOMETRY,
+    "steered, InfSplign's loss": INFSPLIGN,
+    "steered, InfSplign's loss as published": INFSPLIGN_PUBLISHED,
     "regions": None,
     "regions with steering": "emoji_world",
     "best of 4 by the judge": BEST,
@@ -90,13 +94,15 @@ class Bench:
         self.detector = detector(root)
         self.negative = self.encode("")
         self.steering, self.steps = steering, steps
-        names = [name for name in METHODS.values() if name not in (None, GEOMETRY, BEST, ONLY_WRONG)]
+        names = [name for name in METHODS.values() if name not in (None, *UNTRAINED, BEST, ONLY_WRONG)]
         self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in names}
         self.losses: dict[str, Loss] = {
             name: ClassifierLoss(classifier) for name, classifier in self.classifiers.items()
         }
         self.losses[GEOMETRY] = GeometryLoss()
         self.layers = model_layers(self.model)
+        self.losses[INFSPLIGN] = InfSplignLoss(self.layers)
+        self.losses[INFSPLIGN_PUBLISHED] = InfSplignLoss(self.layers, published=True)
 
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))

@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 from ..steering.losses import Aim, Loss, not_served
 from ..steering.losses.classifier import ClassifierLoss, load
 from ..steering.losses.geometry import GeometryLoss
+from ..steering.losses.infsplign import InfSplignLoss
 from ..steering.losses.published import PublishedLoss, read
 from .attention_capture import Capture, CaptureType
 from .host.files import contents
@@ -17,6 +18,8 @@ FOLDER = "l2s_classifiers"
 AUTHORS = ".pth"  # what files of Learn-to-Steer's authors end in
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
 UNTRAINED = "none: geometry alone, for any model"
+INFSPLIGN = "none: InfSplign"
+INFSPLIGN_PUBLISHED = "none: InfSplign, as published"
 NO_CLASSIFIER = "No classifier: steered by where the words' maps are bright."
 BY_AUTHORS = "By Learn-to-Steer's authors, trained for {}. Their licence allows no commercial use."
 LossType = io.Custom("L2S_LOSS")
@@ -36,6 +39,8 @@ def loss_of(classifier: str, capture: Capture) -> tuple[Loss, str]:
     """The loss of one of the choices, and what people should know of it."""
     if classifier == UNTRAINED:
         return GeometryLoss(), NO_CLASSIFIER
+    if classifier in (INFSPLIGN, INFSPLIGN_PUBLISHED):
+        return InfSplignLoss(capture.layers, published=classifier == INFSPLIGN_PUBLISHED), NO_CLASSIFIER
     path = Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))
     if path.suffix.lower() != AUTHORS:
         return ClassifierLoss(load(path)), ""
@@ -44,7 +49,7 @@ def loss_of(classifier: str, capture: Capture) -> tuple[Loss, str]:
 
 
 def choices() -> list[str]:
-    return [UNTRAINED, *folder_paths.get_filename_list(FOLDER)]
+    return [UNTRAINED, INFSPLIGN, INFSPLIGN_PUBLISHED, *folder_paths.get_filename_list(FOLDER)]
 
 
 class L2SClassifierLoss(io.ComfyNode):

@@ -1,7 +1,7 @@
 """Losses: maps -> how far every wish is from being granted. One file a loss.
 
 classifier: the relation classifier that this pack trains (Learn-to-Steer); published: those of the method's authors;
-geometry: needs no training, any model.
+geometry, infsplign: need no training, any model.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import folder_paths
 import pytest
 import torch
+from learn_to_steer.nodes.attention_capture import Capture
+from learn_to_steer.nodes.classifier_loss import FOLDER, INFSPLIGN, INFSPLIGN_PUBLISHED, L2SClassifierLoss
 from learn_to_steer.steering.losses import Moment
 from learn_to_steer.steering.losses.infsplign import CLI, JOB, InfSplignLoss
 from learn_to_steer.steering.maps import MapSettings, ModelLayers, stack_layers
@@ -113,3 +116,14 @@ def test_satisfaction_is_the_share_of_the_way(relation):
     assert loss.score(blobs(*ends[relation]), words_of(relation), Moment(0.5)).satisfaction.item() == 1
     if relation != "near":
         assert loss.score(blobs(*ends[relation][::-1]), words_of(relation), Moment(0.5)).satisfaction.item() == 0
+
+
+@pytest.mark.parametrize("choice", [INFSPLIGN, INFSPLIGN_PUBLISHED])
+def test_it_is_offered_and_says_what_it_does_not_serve(choice, monkeypatch):
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, FOLDER, ([], set()))
+    assert L2SClassifierLoss.validate_inputs(choice) is True
+    aim, notes = L2SClassifierLoss.execute(Capture(words_of("inside"), SD, MapSettings()), choice).result
+    assert aim.words.wishes == () and '"dog | inside | cat" is not steered' in notes
+    aim, notes = L2SClassifierLoss.execute(Capture(words_of("near"), SD, MapSettings()), choice).result
+    assert (aim.loss.published, len(aim.words.wishes)) == (choice == INFSPLIGN_PUBLISHED, 1)
+    assert "not steered" not in notes
