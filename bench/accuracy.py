@@ -4,10 +4,10 @@
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, steered by the control
-classifier, steered without any classifier, with words bound to regions, plain and steered, the best of four by the
-judge, and steered only where the judge finds it wrong, in turns, through ComfyUI's sampling; and lets the detector
-judge. Writes bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the
-classifier knows, and writes nothing.
+classifier, by geometry, by InfSplign's loss, as InfSplign and Learn-to-Steer were published, with words bound to
+regions, plain and steered, the best of four by the judge, and steered only where the judge finds it wrong, in turns,
+through ComfyUI's sampling; and lets the detector judge. Writes bench/results.json and bench/results.md. Resumes where
+it was stopped. --tuning draws from pairs that the classifier knows, and writes nothing.
 """
 
 import argparse
@@ -30,9 +30,10 @@ from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.sampling import steer
 from learn_to_steer.nodes.host.words import find_words
-from learn_to_steer.nodes.judge import NOISE, TARGET, by_look
+from learn_to_steer.nodes.judge import NOISE as LOOKS_AT
+from learn_to_steer.nodes.judge import TARGET, by_look
 from learn_to_steer.nodes.regions import END
-from learn_to_steer.steering.guidance import SHARING, Steering
+from learn_to_steer.steering.guidance import MANNERS, NOISE, PUBLISHED, SHARING, Steering
 from learn_to_steer.steering.judge import Verdict, best, failing, judge
 from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
@@ -59,10 +60,16 @@ METHODS = {
     "steered, geometry alone": GEOMETRY,
     "steered, InfSplign's loss": INFSPLIGN,
     "steered, InfSplign's loss as published": INFSPLIGN_PUBLISHED,
+    "InfSplign, as published": INFSPLIGN_PUBLISHED,
+    "published settings": "emoji_world",
     "regions": None,
     "regions with steering": "emoji_world",
     "best of 4 by the judge": BEST,
     "steer only failures": ONLY_WRONG,
+}
+AS_PUBLISHED = {  # methods with settings of their own
+    "published settings": Steering(end=0.5, refinements=16, target=0.9999, sharing="round-robin", manner=PUBLISHED),
+    "InfSplign, as published": Steering(end=1.0, target=0.9999, manner=NOISE),
 }
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
@@ -108,13 +115,14 @@ class Bench:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
 
     def picture(
-        self, text: str, seed: int, loss: str | None, bound: bool = False
+        self, text: str, seed: int, loss: str | None, bound: bool = False, steering: Steering | None = None
     ) -> tuple[torch.Tensor, float, Report]:
-        """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report. bound: to regions."""
+        """One picture (1, H, W, 3), the seconds of its sampling, and the steering's report. bound: to regions;
+        steering: other than all have."""
         if loss in (BEST, ONLY_WRONG):
             samples, seconds, report = self.by_judge(text, seed, 4 if loss == BEST else 1, loss == ONLY_WRONG)
         else:
-            samples, seconds, report = self.samples(text, seed, loss, bound)
+            samples, seconds, report = self.samples(text, seed, loss, bound, steering=steering)
         return self.vae.decode(samples), seconds, report
 
     def by_judge(self, text: str, seed: int, count: int, again: bool) -> tuple[torch.Tensor, float, Report]:
@@ -133,14 +141,20 @@ class Bench:
         """What the judge says of finished latents when it has no boxes."""
         words = find_words(self.clip, text, parse(text).wishes)
         aim = self.aim(LOOK, words)
-        said, _ = by_look(samples, self.model, mark(self.encode(text), text), aim, words, TARGET, NOISE)
+        said, _ = by_look(samples, self.model, mark(self.encode(text), text), aim, words, TARGET, LOOKS_AT)
         return said
 
     def aim(self, loss: str, words: Words) -> Aim:
         return Aim(self.losses[loss], words, MapSettings().layout(self.layers, self.losses[loss].layout))
 
     def samples(
-        self, text: str, seed: int, loss: str | None, bound: bool = False, count: int = 1
+        self,
+        text: str,
+        seed: int,
+        loss: str | None,
+        bound: bool = False,
+        count: int = 1,
+        steering: Steering | None = None,
     ) -> tuple[torch.Tensor, float, Report]:
         """Finished latents, the seconds of their sampling, and the steering's report. bound: to regions."""
         report, model = Report(), self.model
@@ -150,7 +164,7 @@ class Bench:
         if bound:
             model = bind(model, words, plan(words), END, 1.0)
         if loss:
-            model = steer(model, self.aim(loss, words), self.steering, report)
+            model = steer(model, self.aim(loss, words), steering or self.steering, report)
         latent = torch.zeros(count, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
         settings = (self.steps, CFG, SAMPLER, SCHEDULER)
@@ -224,7 +238,7 @@ def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
         if isinstance(value, bool):
             parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=value)
         else:
-            choices = SHARING if name == "sharing" else None
+            choices = {"sharing": SHARING, "manner": MANNERS}.get(name)
             parser.add_argument(f"--{name}", type=type(value), choices=choices, default=value)
     args = parser.parse_args(given)
     try:
@@ -249,7 +263,7 @@ def main(given: list[str] | None = None) -> None:
         done = kept["done"] if kept["settings"] == settings else {}
     with torch.inference_mode():
         for method in args.methods:  # warm up: the first run of everything is slow
-            bench.picture("a dog left of a cat", 0, METHODS[method], method in BOUND)
+            bench.picture("a dog left of a cat", 0, METHODS[method], method in BOUND, AS_PUBLISHED.get(method))
         for task, n in zip(TASKS, args.prompts, strict=False):
             for index, (text, _, _) in enumerate(prompts(task, n, args.seed, args.tuning)):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
@@ -259,7 +273,7 @@ def main(given: list[str] | None = None) -> None:
                     if key in done:
                         continue
                     picture, seconds, report = bench.picture(
-                        text, args.seed * 100000 + index, METHODS[method], method in BOUND
+                        text, args.seed * 100000 + index, METHODS[method], method in BOUND, AS_PUBLISHED.get(method)
                     )
                     there, right = bench.judged(picture, text)
                     done[key] = {

@@ -8,7 +8,7 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io, ui
 
-from ..steering.guidance import SHARING, Steering
+from ..steering.guidance import MANNERS, SHARING, Steering
 from ..steering.pictures import as_images, as_pictures, chart, overlay
 from ..steering.report import Report
 from .classifier_loss import LossType
@@ -92,6 +92,17 @@ def steering_inputs() -> list:
             advanced=True,
             tooltip="Compute the model's blocks a second time instead of remembering them: slower, far less memory. "
             "Turns itself on when memory runs out.",
+        ),
+        io.Combo.Input(
+            "manner",
+            options=list(MANNERS),
+            default=USUAL.manner,
+            optional=True,
+            advanced=True,
+            tooltip="What a gradient does. unit steps: steps of one length, the best latent is kept. raw gradient: 5 "
+            "times the gradient, as in the Learn-to-Steer paper; as published: with the faults of its code too. noise "
+            "prediction: as InfSplign, 1000 times the gradient goes into the predicted noise, once a step. In these, "
+            "strength 1 is what was published.",
         ),
     ]
 
@@ -184,8 +195,9 @@ class SteeredKSampler(io.ComfyNode):
         cls, model, loss, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise,
         strength=USUAL.strength, start=USUAL.start, end=USUAL.end,
         refinements=USUAL.refinements, target=USUAL.target, sharing=USUAL.sharing, save_memory=USUAL.save_memory,
+        manner=USUAL.manner,
     ) -> io.NodeOutput:  # fmt: skip
-        steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
+        steering = Steering(strength, start, end, refinements, target, sharing, save_memory, manner)
         report, live = Report(), Live(cls.hidden and cls.hidden.unique_id)
         if steering.active and loss.words.wishes:
             check_sampler(sampler_name)
@@ -238,8 +250,9 @@ class SteerModel(io.ComfyNode):
     def execute(
         cls, model, loss, strength=USUAL.strength, start=USUAL.start, end=USUAL.end,
         refinements=USUAL.refinements, target=USUAL.target, sharing=USUAL.sharing, save_memory=USUAL.save_memory,
+        manner=USUAL.manner,
     ) -> io.NodeOutput:  # fmt: skip
-        steering = Steering(strength, start, end, refinements, target, sharing, save_memory)
+        steering = Steering(strength, start, end, refinements, target, sharing, save_memory, manner)
         report, live = Report(runs={}), Live(cls.hidden and cls.hidden.unique_id)
         return io.NodeOutput(steer(model, loss, steering, report, live), report)
 

@@ -11,6 +11,9 @@ from torch import Tensor
 from .losses import Score
 
 SHARING = ("round-robin", "together", "worst first")
+UNIT, RAW, PUBLISHED, NOISE = MANNERS = ("unit steps", "raw gradient", "raw gradient, as published", "noise prediction")
+RAW_STEP = 5.0  # Learn-to-Steer's step size for SD 2.1 and FLUX.1; 7.5 for SD 1.4
+NOISE_STEP = 1000.0  # InfSplign's
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class Steering:
     gradient steps in one sampling step. target: satisfaction at which a wish counts as granted, 0..1.
     sharing: how several wishes that are not granted share the gradient steps; round-robin as in the paper.
     save_memory: compute the model's blocks again on the way back instead of keeping what they computed.
+    manner: what a gradient does. "unit steps" as above; "raw gradient": a step is RAW_STEP times it, as in the paper;
+    "raw gradient, as published": so too, and blind as the paper's code is (_blind); "noise prediction": as InfSplign,
+    one gradient a sampling step, and NOISE_STEP times it is added to the predicted noise. There, 1 is their strength.
     """
 
     strength: float = 1.0
@@ -31,6 +37,7 @@ class Steering:
     target: float = 0.9
     sharing: str = "together"
     save_memory: bool = False
+    manner: str = UNIT
 
     def __post_init__(self):
         if not (math.isfinite(self.strength) and self.strength >= 0):
@@ -46,6 +53,8 @@ class Steering:
             raise ValueError(f"target is {self.target}; it is a probability between 0 and 1.")
         if self.sharing not in SHARING:
             raise ValueError(f'sharing is "{self.sharing}"; choose one of {", ".join(SHARING)}.')
+        if self.manner not in MANNERS:
+            raise ValueError(f'manner is "{self.manner}"; choose one of {", ".join(MANNERS)}.')
 
     def steps(self, total: int) -> range:
         """The steered sampling steps out of `total`."""
@@ -72,16 +81,19 @@ def refine(
     size: float,
     steering: Steering,
     earlier: int = 0,
+    scale: float = 1.0,
 ) -> Refined:
     """Gradient steps on one sampling step's latent (Learn-to-Steer, section 3, with the faults of its code mended:
     every wish must be granted, the last step is judged too, and the best latent is kept).
 
     x: (B, C, H, W), an ordinary tensor; score: latent -> Score of (B, wishes), its loss differentiable; size: the
     latent's standard deviation at this noise level, the unit of a step; earlier: gradient steps of earlier sampling
-    steps, from which round-robin goes on. Pictures whose wishes are granted stay where they are.
+    steps, from which round-robin goes on; scale: what a raw gradient is multiplied by, so that a step means the same
+    as in the latent that the published code moves. Pictures whose wishes are granted stay where they are.
     Raises FloatingPointError when a loss or gradient is not finite.
     """
-    step = 0.1 * steering.strength * size
+    if steering.manner in (PUBLISHED, NOISE):
+        return _blind(x, score, steering, earlier, scale)
     spent = torch.zeros(len(x), dtype=torch.long)
     best_x = x
     before: Score
@@ -105,13 +117,58 @@ def refine(
         if last or not wanting.any():
             break
         share = _share(now.loss, wanting, earlier + number, steering.sharing)
-        (gradient,) = torch.autograd.grad((losses * share).sum(), leaf)
-        if not gradient.isfinite().all():
-            raise FloatingPointError("The gradient is not a finite number")
+        gradient = _gradient(losses, share, leaf)
         moving = wanting.any(1)
-        x = torch.where(_wide(moving, x), x - step * _direction(gradient), x)
+        x = torch.where(_wide(moving, x), x - _step(gradient, size, steering, scale), x)
         spent += moving.cpu()
     return Refined(best_x, _on_cpu(before), _on_cpu(best), spent)
+
+
+def _blind(x: Tensor, score: Callable[[Tensor], Score], steering: Steering, earlier: int, scale: float) -> Refined:
+    """As published, with its faults: each gradient step is taken by the one wish whose turn it is, all end as soon as
+    that one is granted, and what the last made is kept and never looked at. Of "noise prediction" there is one step,
+    for all wishes as sharing says.
+    """
+    spent = torch.zeros(len(x), dtype=torch.long)
+    before: Score
+    now: Score
+    going = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for number in range(1 if steering.manner == NOISE else steering.refinements):
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            losses, satisfaction = score(leaf)
+        now = Score(losses.detach(), satisfaction.detach())
+        if not now.loss.isfinite().all():
+            raise FloatingPointError("The loss is not a finite number")
+        if number == 0:
+            before = now
+        wanting = now.satisfaction < steering.target
+        if steering.manner == NOISE:
+            share = _share(now.loss, wanting, earlier, steering.sharing)
+        else:
+            turn = torch.zeros_like(wanting)
+            turn[:, number % turn.shape[1]] = True
+            share = (wanting & turn).to(now.loss.dtype)
+        going = going & share.any(1)
+        if not going.any():
+            break
+        x = torch.where(_wide(going, x), x - _step(_gradient(losses, share, leaf), 1.0, steering, scale), x)
+        spent += going.cpu()
+    return Refined(x, _on_cpu(before), _on_cpu(now), spent)
+
+
+def _gradient(losses: Tensor, share: Tensor, leaf: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad((losses * share).sum(), leaf)
+    if not gradient.isfinite().all():
+        raise FloatingPointError("The gradient is not a finite number")
+    return gradient
+
+
+def _step(gradient: Tensor, size: float, steering: Steering, scale: float) -> Tensor:
+    """What is taken from the latent, (B, C, ...)."""
+    if steering.manner == UNIT:
+        return 0.1 * steering.strength * size * _direction(gradient)
+    return (NOISE_STEP if steering.manner == NOISE else RAW_STEP) * steering.strength * scale * gradient
 
 
 def _better(now: Score, best: Score) -> Tensor:

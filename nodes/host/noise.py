@@ -19,3 +19,15 @@ def sigma_at(model, level: float) -> float:
     if isinstance(sampling, comfy.model_sampling.CONST):
         return math.sin(angle) / (math.sin(angle) + math.cos(angle))
     return min(math.tan(angle) * getattr(sampling, "sigma_data", 1.0), float(sampling.sigma_max))
+
+
+def raw_scale(model, sigma: float, predicted: bool) -> float:
+    """What a gradient in the sampler's latent is multiplied by, so that a step is as long as where it was published.
+
+    The published code moves a latent of variance 1, z = x / sqrt(1 + sigma^2), so that dL/dz is sqrt(1 + sigma^2) times
+    dL/dx; of flow models, x itself. predicted: the step is one of the predicted noise, and is taken from the predicted
+    picture, x - sigma * noise.
+    """
+    signal, noise = signal_and_noise(model, sigma)
+    larger = 1.0 if isinstance(model.model_sampling, comfy.model_sampling.CONST) else math.hypot(signal, noise)
+    return sigma * larger if predicted else larger**2

@@ -7,14 +7,14 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
-from ...steering.guidance import Steering, refine
+from ...steering.guidance import NOISE, PUBLISHED, Steering, refine
 from ...steering.losses import Aim, Moment, Score
 from ...steering.maps import noise_level, pooling, shapes
 from ...steering.report import Report, SteeredStep
 from .capture import capture
 from .gradient import differentiable, generators_kept
 from .marks import encoded_from
-from .noise import signal_and_noise
+from .noise import raw_scale, signal_and_noise
 from .region import cropped, maps_within, region_of, within
 from .samplers import SA_SOLVER, UNI_PC, Corrector, same_sigma, step_at, step_of
 from .screen import Live
@@ -70,6 +70,7 @@ class SteeredModel:
         self.spent = 0  # gradient steps so far
         self.corrector = Corrector()  # SA-Solver's, set by who gives it to the sampler
         self.pending: Tensor | None = None  # uni_pc's move, to be made by its callback
+        self.push: Tensor | None = None  # what the predicted picture is moved by, where the latent is not
 
     def __getattr__(self, name):
         return getattr(self.model, name)
@@ -82,7 +83,10 @@ class SteeredModel:
                 self.skip -= 1
             else:
                 x = self._move(x, sigma, kwargs)
-        return self.model(x, sigma, **kwargs)
+        picture = self.model(x, sigma, **kwargs)
+        if self.push is not None:
+            picture, self.push = picture + self.push, None
+        return picture
 
     def _begins(self, sigma: float) -> bool:
         """Whether this call is the first question of a step; the step is noted."""
@@ -126,10 +130,14 @@ class SteeredModel:
         self.report.seen.append(seen)
         self.live.tell(self.report)
         if not seen.spent.any():
-            self.skip = self.pause = 2 * self.pause + 1
+            if self.steering.manner not in (PUBLISHED, NOISE):  # these look in every step
+                self.skip = self.pause = 2 * self.pause + 1
             return x
         self.pause = 0
         self.spent += int(seen.spent.max())
+        if self.steering.manner == NOISE:
+            self.push = moved - x
+            return x
         return self._take(x, moved, sigma)
 
     def _refined(self, x: Tensor, sigma: Tensor, cond: dict, kwargs: dict) -> tuple[Tensor, SteeredStep]:
@@ -137,6 +145,7 @@ class SteeredModel:
         inner, aim = self.model.inner_model.inner_model, self.aim
         latest = torch.empty(0)  # the maps that were read last
         signal, noise = signal_and_noise(inner, float(sigma[0]))
+        scale = raw_scale(inner, float(sigma[0]), self.steering.manner == NOISE)
         step = self.report.first + self.step
         moment = Moment(noise_level(signal, noise), step, self.report.steps)
         for module in aim.loss.modules:
@@ -158,7 +167,7 @@ class SteeredModel:
                 latest = maps.detach()
                 return aim.loss.score(cropped(maps, region), aim.words, moment)
 
-            refined = refine(start, score, math.hypot(signal, noise), self.steering, self.spent)
+            refined = refine(start, score, math.hypot(signal, noise), self.steering, self.spent, scale)
             maps = shapes(latest.float()).mean(2).cpu()
         best, before, after, spent = refined
         return best, SteeredStep(step, moment.level, before, after, spent, maps)
