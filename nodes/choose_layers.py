@@ -14,7 +14,7 @@ from .host.capture import model_layers
 from .host.finished import NotThen, finished_maps
 from .host.marks import encoded_from
 from .host.noise import sigma_at
-from .host.screen import SHOWN_AGAIN, show
+from .host.screen import SHOWN_AGAIN
 from .judge import BoxesType
 from .relation_parse import WordsType
 
@@ -87,9 +87,9 @@ class ChooseLayers(io.ComfyNode):
             raise ValueError(f'The prompt "{relations.prompt}" {error}') from None
         found = measure(maps.float().cpu(), things)
         notes = _notes(found, things is not None)
-        show(cls, notes)
         chart = as_images([bars(found.scores.tolist(), range(found.first - 1, found.last))])
-        return io.NodeOutput(f"{found.first}-{found.last}", chart, notes, ui=ui.PreviewText(notes))
+        shown = {**ui.PreviewImage(chart, cls=cls).as_dict(), **ui.PreviewText(notes).as_dict()}
+        return io.NodeOutput(f"{found.first}-{found.last}", chart, notes, ui=shown)
 
 
 def _things(words: Words, bboxes, images, pictures: int, cells: int) -> torch.Tensor:

@@ -224,16 +224,17 @@ def look() -> Workflow:
         images=("plain picture", 0),
     )  # fmt: skip
     save = node("SaveImage", "Where it looks", images=("maps", 0), filename_prefix="learn-to-steer/maps")
-    capture = read(DEMO, CLASSIFIER)["capture"]
+    layers = node("L2S_ChooseLayers", model=DEMO, positive=("words", 0), relations=("words", 1), samples=("plain", 0))
+    capture, shown = read(DEMO, CLASSIFIER)["capture"], {"save": save, "layers": layers}
     return Workflow(
         LOOK,
         "## See what the model looks at\n"
         "**Look at** the bright places: there the model attends to the word. One picture a word, in the prompt's order."
-        " This is all that the classifier sees.\n\n"
+        " This is all that the classifier sees. Choose Layers tells which layers look at the words alike.\n\n"
         "**Change** the prompt, or *noise* in Preview Attention Maps: the more noise, the more of it is guesswork.",
         [
             [prompt("a dog left of a cat", SEEDS[LOOK])],
-            [plain(), Group("3 Attention", VIOLET, [{"capture": capture, "maps": maps}, {"save": save}])],
+            [plain(), Group("3 Attention", VIOLET, [{"capture": capture, "maps": maps}, shown])],
         ],
         ("picture", "dog", "cat"),
     )

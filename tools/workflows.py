@@ -39,6 +39,8 @@ def height(entry: Node, info: dict) -> int:
         return 2 * PICTURE  # one below the other
     if entry.kind == "L2S_Judge":
         return 2 * PICTURE + TEXT
+    if entry.kind == "L2S_ChooseLayers":
+        return PICTURE + TEXT
     if entry.kind == "PreviewAny":
         return 2 * TEXT if entry.title == "Report" else TEXT
     specs = inputs(info)

@@ -18,7 +18,7 @@ HELP = ROOT / "web" / "docs" / "pictures"
 # A template in which each node can be seen at work.
 SEEN_IN = {
     DEMO: ("LoadDemoModel", "RelationParse", "AttentionCapture", "ClassifierLoss", "SteeredKSampler", "SteeringReport"),
-    "See what the model looks at (emoji demo)": ("PreviewAttentionMaps",),
+    "See what the model looks at (emoji demo)": ("PreviewAttentionMaps", "ChooseLayers"),
     "Steer any sampler (emoji demo)": ("SteerModel",),
     "Best of a batch (emoji demo)": ("Judge",),
     "Steer only what is wrong (emoji demo)": ("PutBack",),
