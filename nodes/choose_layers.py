@@ -15,7 +15,7 @@ from .host.finished import NotThen, finished_maps
 from .host.marks import encoded_from
 from .host.noise import sigma_at
 from .host.screen import SHOWN_AGAIN
-from .judge import BoxesType
+from .judge import LINKED, BoxesType
 from .relation_parse import WordsType
 
 NOISE = 0.5
@@ -39,6 +39,7 @@ class ChooseLayers(io.ComfyNode):
                 BoxesType.Input(
                     "bboxes",
                     optional=True,
+                    extra_dict=LINKED,
                     tooltip="Where a detector found the things, as for Judge. Left open, layers are chosen that agree "
                     "with all the others, which is less sure.",
                 ),
