@@ -9,6 +9,8 @@ from live_server import NOT_RUN, ROOT, choices, inputs, serving, to_api, widgets
 
 from workflows import pictures
 
+LATER = {"manner"}  # settings that nodes got since, behind the others
+NEW = ("L2S_ChooseLayers",)  # nodes that stand in a template since
 SAVED = sorted((Path(__file__).parent / "saved").glob("*.json"))
 
 
@@ -24,7 +26,13 @@ def object_info(server):
 
 
 def graph_of(path: Path, object_info: dict) -> dict:
-    return to_api(json.loads(path.read_text()), object_info)
+    """With the defaults of settings that came later, as the editor opens it."""
+    graph = to_api(json.loads(path.read_text()), object_info)
+    for node in graph.values():
+        for name, spec in object_info[node["class_type"]]["input"].get("optional", {}).items():
+            if name in widgets(object_info[node["class_type"]]) and "default" in spec[1]:
+                node["inputs"].setdefault(name, spec[1]["default"])
+    return graph
 
 
 def without_capture_settings(graph: dict) -> dict:
@@ -57,7 +65,8 @@ def test_saved_workflow_fits_the_nodes(object_info, path):
     saved = json.loads(path.read_text())
     for node in saved["nodes"]:
         if node["type"] not in NOT_RUN:
-            assert len(node["widgets_values"]) == len(widgets(object_info[node["type"]]))
+            names = widgets(object_info[node["type"]])
+            assert set(names[len(node["widgets_values"]) :]) <= LATER
     for node in graph_of(path, object_info).values():
         info = object_info[node["class_type"]]
         assert info["input"]["required"].keys() <= node["inputs"].keys() <= inputs(info).keys()
@@ -73,7 +82,9 @@ def test_saved_workflow_asks_for_what_today_s_template_asks_for(object_info, pat
     for each in (path, today(path)):
         graph = without_capture_settings(graph_of(each, object_info))
         graph = graph if "(emoji demo)" in path.stem else without_classifier(graph)
-        asked.append(sorted(map(json.dumps, graph.values())))
+        asked.append(
+            sorted(json.dumps(node, sort_keys=True) for node in graph.values() if node["class_type"] not in NEW)
+        )
     assert asked[0] == asked[1]
 
 

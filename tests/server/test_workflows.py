@@ -83,8 +83,8 @@ def picture(server, graph, prefix) -> np.ndarray:
     return server.image(outputs[save]["images"][0])
 
 
-def test_there_are_seven_workflows():
-    assert len(WORKFLOWS) == 7 and DEMO in WORKFLOWS
+def test_there_are_eight_workflows():
+    assert len(WORKFLOWS) == 8 and DEMO in WORKFLOWS
 
 
 def test_template_is_listed_with_its_picture(server, bundled):
