@@ -99,7 +99,8 @@ class BoundCalls(AttentionCalls):
         self.hidden = max(HIDDEN, math.log(1 - strength)) if strength < 1 else HIDDEN
         self.before = options.get("optimized_attention_override")  # another pack's
         self.led = {**options, "optimized_attention_override": self._answer}
-        self.text, self.grid = 0, (0, 0)  # rows of the text; image tokens down and across
+        self.text = self.columns = 0  # rows of the text, and how many of them are attended to at the least
+        self.grid = (0, 0)  # image tokens down and across
         self.made: dict[tuple, Tensor] = {}  # what is added to a call's scores, by its sizes
 
     @contextlib.contextmanager
@@ -115,8 +116,14 @@ class BoundCalls(AttentionCalls):
             )
 
     def _begin(self, unet, args, kwargs) -> None:
+        if self.family.refuses(kwargs):
+            raise ValueError(
+                "This model was given reference pictures, which here cannot be told from the picture that is made, so "
+                "words cannot be bound to regions. Bypass the node that gives them, or bypass Regions from Relations."
+            )
         texts = (kwargs.get(name) for name in ("context", "clip_text"))
         self.text = next((text.shape[1] for text in texts if text is not None), 0)
+        self.columns = min(self.text, kwargs.get("num_tokens", self.text))  # Mochi leaves padding out
         latent = args[0][0] if isinstance(args[0], list) else args[0]  # LTX-2's stands beside its sound's
         self.grid = grid_of(self.family, unet, latent.shape)
 
@@ -138,7 +145,7 @@ class BoundCalls(AttentionCalls):
         if sizes not in self.made:
             rows, columns = sizes[:2]
             picture = padded(self.unet, height * width)
-            if not self.family.has_both(rows, columns, self.text, picture):
+            if not self.family.has_both(rows, columns, self.columns, picture):
                 return None
             at = self.family.sequence(rows, columns, self.text, picture)
             scores = torch.zeros(rows, columns)

@@ -132,7 +132,7 @@ class Reading:
         latent = args[0][0] if isinstance(args[0], list) else args[0]  # LTX-2's stands beside its sound's
         if latent.ndim == 5 and latent.shape[2] > 1:
             raise ValueError(f"This latent has {latent.shape[2]} frames; steering is for pictures, of one frame.")
-        if any(kwargs.get(name) is not None and len(kwargs[name]) for name in self.family.refused):
+        if self.family.refuses(kwargs):
             raise ValueError(
                 "This model was given reference pictures, which here cannot be told from the picture that is made, so "
                 "it cannot be steered. Bypass the node that gives them, or do not steer this run."

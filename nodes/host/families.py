@@ -78,6 +78,10 @@ class Family:
         alone, or about references. text, picture: rows that each has at the least."""
         return rows >= picture and (self.sequence is crossed or columns >= text + picture)
 
+    def refuses(self, given: dict) -> bool:
+        """Do these arguments of the model bring reference pictures that cannot be told from the picture?"""
+        return any(given.get(name) is not None and len(given[name]) for name in self.refused)
+
 
 # By the class of the diffusion model; subclasses are of their parent's family.
 FAMILIES = {

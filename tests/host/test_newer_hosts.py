@@ -9,14 +9,19 @@ import comfy.cli_args
 import comfy.conds
 import pytest
 import torch
+from call_orders import QwenImage21Transformer2DModel
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import CallbacksMP
 from inside import inside, layout_of, middle_sigma
+from learn_to_steer.nodes.host.binding import HIDDEN, BoundCalls, bind
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.families import FAMILIES as KNOWN
 from learn_to_steer.nodes.host.families import family_of
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.steering.maps import pooling, shapes
+from learn_to_steer.steering.plan import plan
+from learn_to_steer.steering.words import Words
+from test_regions import sampled, words_of
 from tiny import latent, positive, random, tiny
 
 WORDS = pooling([(3,), (5, 6)])
@@ -68,13 +73,17 @@ class Preferred(torch.nn.Module):
 Preferred.__name__ = "ComfyAttention"
 
 
-@pytest.mark.parametrize("family", ["PixArt alpha", "HunyuanDiT", "ERNIE-Image"])
-def test_boxed_attention_is_read_like_any_other(family, monkeypatch):
-    """Blocks of these hand over boxes and a preferred kernel, and ask nobody for another attention."""
-    plain = maps_of(family)
+BOXED = ("PixArt alpha", "HunyuanDiT", "ERNIE-Image")  # their blocks ask nobody for another attention
+
+
+def box(family: str, monkeypatch) -> None:
+    """From now on, the family's blocks hand over boxes and a preferred kernel."""
     module = sys.modules[family_of(tiny(family).model.diffusion_model).bypasses]
+    own = module.optimized_attention
 
     def boxing(q, k, v, *args, **kwargs):
+        if module.optimized_attention is own:  # it takes boxes in newer hosts
+            return own(q, k, v, *args, **kwargs)
         return module.optimized_attention(Box(q), Box(k), Box(v), *args, preferred_attention=Preferred(), **kwargs)
 
     boxed = 0
@@ -86,6 +95,12 @@ def test_boxed_attention_is_read_like_any_other(family, monkeypatch):
             monkeypatch.setattr(cls, "forward", new)
             boxed += 1
     assert boxed
+
+
+@pytest.mark.parametrize("family", BOXED)
+def test_boxed_attention_is_read_like_any_other(family, monkeypatch):
+    plain = maps_of(family)
+    box(family, monkeypatch)
     assert_same(maps_of(family), plain)
 
 
@@ -181,6 +196,80 @@ def test_references_whose_place_is_not_known_are_refused():
 
     with pytest.raises(ValueError, match="given reference pictures.*Bypass the node that gives them"):
         maps_of("Z-Image", change=add)
+
+
+# --- Regions ----------------------------------------------------------------------------------------------------------
+
+
+def bound_pass(unet, x, context, strength=1.0, **given):
+    """Masks of the calls of one forward pass of a copy in which words are bound, in their order, as (q, k, mask)."""
+    words = Words("", (), ("dog", "cat"), ((3,), (5,)), ())
+    seen = []
+
+    def note(function, q, k, v, heads, mask=None, **kwargs):
+        seen.append((q.shape[-2], k.shape[-2], mask))
+        return function(q, k, v, heads, mask=mask, **kwargs)
+
+    options = {"optimized_attention_override": note}
+    calls = BoundCalls(unet, words, ((0, 0, 1, 0.5), (0, 0.5, 1, 1)), strength, torch.ones(1), options)
+    with calls.bound():
+        unet(x, None, context=context, transformer_options=calls.led, **given)
+    return seen
+
+
+@pytest.mark.parametrize("family", BOXED)
+def test_words_are_bound_in_boxed_attention_as_in_any_other(family, monkeypatch):
+    model, words = tiny(family), words_of(family)
+    bound = bind(model, words, plan(words), 0.5, 1.0)
+    plain = sampled(family, bound)
+    assert not torch.equal(plain, sampled(family, model))
+    box(family, monkeypatch)
+    assert torch.equal(sampled(family, bound), plain)
+
+
+@pytest.mark.parametrize("prefix", [False, True])
+@pytest.mark.parametrize("rows", [9, 43])  # of text, where the picture has 30
+def test_words_are_bound_in_the_picture_s_call_and_not_in_the_text_s(rows, prefix):
+    unet = QwenImage21Transformer2DModel().requires_grad_(False)
+    unet.prefix_pass = prefix
+    seen = bound_pass(unet, random(1, 4, 6, 5), random(1, rows, 8, seed=2))
+    assert [call[:2] for call in seen] == [(rows, rows), (30, rows + 30)] * 2
+    for (_, _, of_text), (_, _, of_picture) in zip(seen[::2], seen[1::2], strict=True):
+        assert of_text.dtype == torch.bool
+        hidden = of_picture[0, 0] <= HIDDEN
+        assert hidden[:15, 4:rows].all() and hidden[15:, 3].all()
+        assert not hidden[:, :3].any() and not hidden[:, rows:].any()
+
+
+def test_references_that_cannot_be_told_from_the_picture_are_refused_for_regions_too():
+    x = random(1, 4, 6, 5)
+    with pytest.raises(ValueError, match="given reference pictures.*Bypass"):
+        bound_pass(QwenImage21Transformer2DModel(), x, random(1, 9, 8), ref_latents=[x])
+
+
+def test_words_are_bound_where_the_picture_stands_beside_its_sound():
+    """LTX-2's forward is given a list."""
+    unet = QwenImage21Transformer2DModel().requires_grad_(False)
+    x, forward = random(1, 4, 6, 5), unet.forward
+    alone = bound_pass(unet, x, random(1, 9, 8, seed=2))
+    unet.forward = lambda both, *args, **kwargs: forward(both[0], *args, **kwargs)
+    beside = bound_pass(unet, [x, random(1, 8, 4)], random(1, 9, 8, seed=2))
+    assert torch.equal(alone[1][2], beside[1][2])
+
+
+def test_words_are_bound_where_padding_is_left_out_of_the_text():
+    """Mochi's num_tokens: the call has fewer columns of text than the conditioning has rows."""
+    unet = QwenImage21Transformer2DModel().requires_grad_(False)
+    forward, context = unet.forward, random(1, 20, 8, seed=2)
+
+    def shorter(x, timestep, context, num_tokens, **kwargs):
+        return forward(x, timestep, context[:, :num_tokens], **kwargs)
+
+    unet.forward = shorter
+    cut = bound_pass(unet, random(1, 4, 6, 5), context, num_tokens=9)
+    del unet.forward
+    right = bound_pass(unet, random(1, 4, 6, 5), context[:, :9])
+    assert torch.equal(cut[1][2], right[1][2])
 
 
 def test_every_bypassed_module_is_tried_above():
