@@ -13,15 +13,16 @@ from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.marks import mark
 from learn_to_steer.nodes.host.noise import raw_scale, signal_and_noise
 from learn_to_steer.nodes.host.sampling import steer
-from learn_to_steer.steering.guidance import NOISE, PUBLISHED, RAW, UNIT, Steering, refine
+from learn_to_steer.steering.guidance import NOISE, NOISE_STEP, PUBLISHED, RAW, UNIT, Steering, refine
 from learn_to_steer.steering.losses import Aim, Moment, Score
-from learn_to_steer.steering.losses.infsplign import JOB, InfSplignLoss
+from learn_to_steer.steering.losses.infsplign import CLI, JOB, InfSplignLoss
 from learn_to_steer.steering.losses.published import relation_of
 from learn_to_steer.steering.maps import MapSettings, noise_level, pooling
 from learn_to_steer.steering.report import Report
 from learn_to_steer.steering.words import Phrase, Wish, Words
 from safetensors.torch import load_file
 from test_published_classifiers import close, given, reading, told  # noqa: F401
+from tiny import tiny
 
 CFG = 7.5
 
@@ -112,6 +113,43 @@ def test_infsplign_s_pipeline(reading, after):  # noqa: F811
     close("displacement", f"step {after}", made - start, expected - start)
 
 
+@pytest.mark.parametrize("which", ["cli/above", "job/left", "job/above", "job/near"])
+def test_infsplign_in_the_unet(reading, which):  # noqa: F811
+    """Its maps, loss and gradient at the first step of their run, and the noise that it makes of a prediction."""
+    case, tensors = reading("official_sd"), load_file(given("infsplign_unet.safetensors"))
+    facts = told("infsplign_unet.json")["cases"][which]
+    relation = {"to the left of": "left of"}.get(facts["relation"], facts["relation"])
+    subject, object = facts["token_positions"]
+    wish = Wish(Phrase("bear", (0, 0)), relation, Phrase("lamp", (0, 0)))
+    words = Words("", (wish,), ("bear", "lamp"), ((subject,), (object,)), ((0, 1),))
+    loss = InfSplignLoss(model_layers(case.model), True, {"cli": CLI, "job": JOB}[which.partition("/")[0]])
+    layout = MapSettings().layout(model_layers(case.model), loss.layout)
+    sigma = float(case.model.model.model_sampling.sigmas[facts["timesteps"][0]])
+    larger = math.hypot(1.0, sigma)
+
+    def look(inner, entry, options):
+        with differentiable(inner.diffusion_model):
+            leaf = (case.tensors["latent"] * larger).requires_grad_(True)
+            maps = capture(inner, entry, leaf, torch.tensor([sigma]), options, pooling(words.rows), layout)
+            value = loss.score(maps, words, Moment(1.0)).loss
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return (
+            maps.detach(),
+            loss.by_layer(maps[:, 0], maps[:, 1], relation)[0].detach(),
+            value.detach(),
+            gradient * larger,
+        )
+
+    maps, by_layer, value, gradient = case.inside(look)
+    for layer in range(6) if which == "job/above" else ():
+        close("maps", f"{which} layer {layer}", maps[0, :, layer].permute(1, 2, 0), tensors[f"maps64/{layer}"])
+    close("loss", which, value[0], tensors[f"{which}/step0/loss"])
+    close("loss", f"{which} by layer", by_layer[0], tensors[f"{which}/step0/per_layer"])
+    close("gradient", which, gradient, tensors[f"{which}/step0/grad"])
+    guided = tensors["step0/eps_cfg"] + NOISE_STEP * gradient
+    close("gradient", f"{which} guided", guided, tensors[f"{which}/step0/guided_eps"])
+
+
 @torch.inference_mode(False)
 @torch.enable_grad()
 def test_raw_steps_are_as_long_as_the_gradient_and_the_best_is_kept():
@@ -129,3 +167,10 @@ def test_raw_steps_are_as_long_as_the_gradient_and_the_best_is_kept():
     blind = refine(x, score, 1.0, Steering(1.0, refinements=1, manner=PUBLISHED, target=0.99), 0, 2.0)
     torch.testing.assert_close(blind.latent, x - 5 * 2 * 2 * x)
     assert Steering().manner == UNIT
+
+
+def test_a_gradient_is_as_long_as_in_the_latent_that_was_published():
+    eps, flow = tiny("SD15").model, tiny("Flux").model
+    assert raw_scale(eps, 2.0, False) == pytest.approx(5.0)
+    assert raw_scale(eps, 2.0, True) == pytest.approx(2 * 5**0.5)
+    assert (raw_scale(flow, 0.7, False), raw_scale(flow, 0.7, True)) == (1.0, 0.7)
