@@ -3,9 +3,11 @@
 What the families' workflows load, and at which settings, are the publishers' own recommendations.
 """
 
+import json
 from dataclasses import dataclass, field
 
 from live_server import PRIMITIVE
+from paths import BENCH, ROOT
 
 ABOVE = "Put things where the prompt says (emoji demo)"
 BOTH = "Steered against plain (emoji demo)"
@@ -365,6 +367,15 @@ ANIMA = "circlestone-labs/Anima/resolve/main/split_files"
 FLUX_VAE = Model("ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae")
 
 
+def measured() -> dict[str, list[float]]:
+    """Shares right on the demo model, of one and of two relations, as bench/methods.json has them."""
+    rows = json.loads((ROOT / BENCH / "methods.json").read_text())["rows"]
+    methods = {"plain": "plain", "geometry": "steered, geometry alone"}
+    return {
+        name: [row["relation_correct"] for row in rows if row["method"] == method] for name, method in methods.items()
+    }
+
+
 @dataclass(frozen=True)
 class Way:
     """What steers a family's workflow. title: of the workflow, behind the family's name; note: with {family} in it.
@@ -385,8 +396,8 @@ GEOMETRY = Way(
     PROMPT,
     "**What steers** is geometry alone: where the words' attention is bright, against what the prompt says. No"
     " training, no classifier, nothing to download but the model.\n\n"
-    "**What is known**: it steers the small emoji demo model (right of the 20 prompts it was tuned on: one"
-    " relation 16, plain 5; two relations 14, plain 0)."
+    "**What is known**: it steers the small emoji demo model (share right of prompts that it was not tuned on: one"
+    " relation {geometry[0]:.2f}, plain {plain[0]:.2f}; two relations {geometry[1]:.2f}, plain {plain[1]:.2f})."
     " On {family} only that it runs, on a tiny stand-in with random weights: **not tried on the real checkpoint;"
     " how well it steers it is not known.**\n\n"
     "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model.",
@@ -447,7 +458,7 @@ def in_family(
     ]
     note = (
         f"## {family}, {way.title}\n"
-        + way.note.format(family=family)
+        + way.note.format(family=family, **measured())
         + f" **For the plain picture**, right-click the green frame *3 {STEERING}* and choose *Bypass Group Nodes*.\n\n"
         "The model itself, and where its files go:\n"
         + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
