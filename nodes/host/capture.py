@@ -56,7 +56,9 @@ def capture(
     """
     with reading(model.diffusion_model, pool, layout, model_options, save_memory) as read:
         comfy.samplers.calc_cond_batch(model, [[_ordinary_cond(cond)]], x, sigma, read.options)
-    return stack_layers(read.maps, layout.heads, layout.resolution, layout.published)
+    # What is computed again holds the reading: were its maps there still, all would hold one another and never go.
+    maps, read.maps = read.maps, []
+    return stack_layers(maps, layout.heads, layout.resolution, layout.published)
 
 
 def _ordinary_cond(cond: dict) -> dict:

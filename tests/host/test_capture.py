@@ -1,5 +1,7 @@
 """Maps of the demo model, what a layout may be, and that nothing stays behind."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import comfy.ldm.modules.diffusionmodules.openaimodel
@@ -148,3 +150,26 @@ def test_words_are_found_in_the_host_s_tokens(demo):
     assert spelled["teddy bear"] == [i for i in [t for t, _ in demo[1].tokenize("teddy bear")["l"][0]] if i < 49406]
     assert words.names.count("dog") == 2
     assert words.rows[1] != words.rows[2]
+
+
+@pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
+def test_what_a_look_kept_goes_with_its_maps(save_memory):
+    """At once: what waits for Python's collector may wait until memory runs out."""
+    model = tiny("SD15")
+    left = []
+
+    def look(inner, entry, options):
+        layout, sigma = layout_of(model), torch.tensor([1.5])
+        with differentiable(inner.diffusion_model):
+            x = random(1, 4, 16, 16).requires_grad_()
+            left.append(weakref.ref(x))
+            maps = capture(inner, entry, x, sigma, options, WORDS, layout, save_memory)
+            torch.autograd.grad(maps.sum(), x)
+
+    gc.collect()
+    gc.disable()
+    try:
+        inside(model, positive("SD15"), random(1, 4, 16, 16), look)
+        assert left[0]() is None
+    finally:
+        gc.enable()
