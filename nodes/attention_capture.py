@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 
-import comfy.sample
 import comfy.utils
-import torch
 from comfy_api.latest import io
 
-from ..steering.maps import MapLayout, MapSettings, ModelLayers, pooling, shapes
+from ..steering.maps import MapLayout, MapSettings, ModelLayers, shapes
 from ..steering.pictures import as_images, as_pictures, overlay, relative
 from ..steering.words import Words
 from .host.capture import model_layers
-from .host.finished import NotThen, finished_maps
-from .host.marks import encoded_from
-from .host.noise import sigma_at
+from .host.finished import look
 from .relation_parse import WordsType
 
 
@@ -157,14 +153,7 @@ class PreviewAttentionMaps(io.ComfyNode):
                 "shown with the maps of its own latent: connect the pictures that VAE Decode makes of these samples, "
                 "or take the same ones out of both (Get Latent From Batch, Get Image From Batch)."
             )
-        positive = encoded_from(positive, capture.words.prompt)
-        pool = pooling(capture.words.rows)
-        sigmas = torch.full((latent.shape[0],), sigma_at(model, noise))
-        again = comfy.sample.prepare_noise(latent, 0)
-        try:
-            maps = finished_maps(model, positive, latent, again, sigmas, pool, capture.layout())
-        except NotThen as error:
-            raise ValueError(f'The prompt "{capture.words.prompt}" {error}') from None
+        maps = look(model, positive, latent, capture.words, capture.layout(), noise)
         maps = shapes(maps.float()).mean(2).cpu()  # (B, words, R, R): the mean of all layers
         overlays = [
             overlay(picture, of_picture[word : word + 1], [name], word)

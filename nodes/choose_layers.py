@@ -1,19 +1,16 @@
 """Choose Layers: which of a model's attention layers look at the things that the words name, measured on pictures."""
 
-import comfy.sample
 import torch
 from comfy_api.latest import io, ui
 
 from ..steering.judge import Found, judge
 from ..steering.layers import Measured, measure, on_grid
-from ..steering.maps import MapSettings, pooling
+from ..steering.maps import MapSettings
 from ..steering.pictures import as_images, bars
 from ..steering.words import Words
 from .host import boxes
 from .host.capture import model_layers
-from .host.finished import NotThen, finished_maps
-from .host.marks import encoded_from
-from .host.noise import sigma_at
+from .host.finished import look
 from .host.screen import SHOWN_AGAIN
 from .judge import LINKED, BoxesType
 from .relation_parse import WordsType
@@ -79,14 +76,7 @@ class ChooseLayers(io.ComfyNode):
         latent = samples["samples"]
         layout = MapSettings("all").layout(model_layers(model))
         things = None if bboxes is None else _things(relations, bboxes, images, len(latent), layout.resolution)
-        positive = encoded_from(positive, relations.prompt)
-        sigmas = torch.full((len(latent),), sigma_at(model, noise))
-        again = comfy.sample.prepare_noise(latent, 0)
-        try:
-            maps = finished_maps(model, positive, latent, again, sigmas, pooling(relations.rows), layout)
-        except NotThen as error:
-            raise ValueError(f'The prompt "{relations.prompt}" {error}') from None
-        found = measure(maps.float().cpu(), things)
+        found = measure(look(model, positive, latent, relations, layout, noise).float().cpu(), things)
         notes = _notes(found, things is not None)
         chart = as_images([bars(found.scores.tolist(), range(found.first - 1, found.last))])
         shown = {**ui.PreviewImage(chart, cls=cls).as_dict(), **ui.PreviewText(notes).as_dict()}

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import comfy.sample
-import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
@@ -11,16 +9,14 @@ from torch import Tensor
 from ..steering import judge
 from ..steering.judge import Found, Verdict
 from ..steering.losses import Aim, Moment, not_served
-from ..steering.maps import pooling, shapes
+from ..steering.maps import shapes
 from ..steering.pictures import as_images, as_pictures, judged, overlay
 from ..steering.relations import RELATIONS
 from ..steering.words import Words
 from .classifier_loss import LossType
 from .host import boxes
 from .host.check import check_fits
-from .host.finished import NotThen, finished_maps
-from .host.marks import encoded_from
-from .host.noise import sigma_at
+from .host.finished import look
 from .host.screen import SHOWN_AGAIN, show
 from .relation_parse import WordsType
 
@@ -202,13 +198,7 @@ def by_look(
     if not aim.words.wishes:
         raise ValueError(f"The model itself cannot tell. {not_served(aim.loss, relations.wishes)[0]} Connect bboxes.")
     check_fits(model, aim.layout)
-    positive = encoded_from(positive, aim.words.prompt)
-    sigmas = torch.full((len(latent),), sigma_at(model, noise))
-    again = comfy.sample.prepare_noise(latent, 0)
-    try:
-        maps = finished_maps(model, positive, latent, again, sigmas, pooling(aim.words.rows), aim.layout)
-    except NotThen as error:
-        raise ValueError(f'The prompt "{aim.words.prompt}" {error}') from None
+    maps = look(model, positive, latent, aim.words, aim.layout, noise)
     for module in aim.loss.modules:
         module.to(maps.device)
     read = aim.loss.score(maps, aim.words, Moment(noise)).satisfaction.tolist()

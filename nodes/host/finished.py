@@ -2,12 +2,16 @@
 
 import math
 
+import comfy.sample
 import comfy.samplers
+import torch
 from torch import Tensor
 
-from ...steering.maps import MapLayout, noise_level
+from ...steering.maps import MapLayout, noise_level, pooling
+from ...steering.words import Words
 from .capture import capture
-from .noise import signal_and_noise
+from .marks import encoded_from
+from .noise import sigma_at, signal_and_noise
 from .steered_model import active
 
 
@@ -59,6 +63,19 @@ class _OnePass(comfy.samplers.Sampler):
             self.layout,
         )
         return latent_image
+
+
+def look(model, positive, latent: Tensor, words: Words, layout: MapLayout, level: float) -> Tensor:
+    """Maps of the words in finished latents, as finished_maps gives them, made noisy to a level of 0..1 by one noise.
+
+    Raises ValueError when the CONDITIONING is not of the words' prompt, or does not act at this level.
+    """
+    ours = encoded_from(positive, words.prompt)
+    sigmas, noise = torch.full((len(latent),), sigma_at(model, level)), comfy.sample.prepare_noise(latent, 0)
+    try:
+        return finished_maps(model, ours, latent, noise, sigmas, pooling(words.rows), layout)
+    except NotThen as error:
+        raise ValueError(f'The prompt "{words.prompt}" {error}') from None
 
 
 def finished_maps(
