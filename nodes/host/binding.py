@@ -19,8 +19,9 @@ from ...steering.plan import cells
 from ...steering.relations import Box
 from ...steering.words import Words
 from .attention_calls import ARGUMENTS, AttentionCalls, plain
-from .families import family_of, grid_of, layers_of, padded
+from .families import family_of, layers_of
 from .marks import MARK
+from .places import Sequence, latent_of
 from .sampling import check_guider
 
 KEY = "learn_to_steer_places"
@@ -99,8 +100,7 @@ class BoundCalls(AttentionCalls):
         self.hidden = max(HIDDEN, math.log(1 - strength)) if strength < 1 else HIDDEN
         self.before = options.get("optimized_attention_override")  # another pack's
         self.led = {**options, "optimized_attention_override": self._answer}
-        self.text = self.columns = 0  # rows of the text, and how many of them are attended to at the least
-        self.grid = (0, 0)  # image tokens down and across
+        self.sequence = Sequence(unet, self.family)
         self.made: dict[tuple, Tensor] = {}  # what is added to a call's scores, by its sizes
 
     @contextlib.contextmanager
@@ -121,11 +121,7 @@ class BoundCalls(AttentionCalls):
                 "This model was given reference pictures, which here cannot be told from the picture that is made, so "
                 "words cannot be bound to regions. Bypass the node that gives them, or bypass Regions from Relations."
             )
-        texts = (kwargs.get(name) for name in ("context", "clip_text"))
-        self.text = next((text.shape[1] for text in texts if text is not None), 0)
-        self.columns = min(self.text, kwargs.get("num_tokens", self.text))  # Mochi leaves padding out
-        latent = args[0][0] if isinstance(args[0], list) else args[0]  # LTX-2's stands beside its sound's
-        self.grid = grid_of(self.family, unet, latent.shape)
+        self.sequence.begin(latent_of(args), kwargs)
 
     def _answer(self, function, *args, **kwargs):
         args, kwargs = plain(args, kwargs)
@@ -140,14 +136,13 @@ class BoundCalls(AttentionCalls):
 
     def _scores(self, q: Tensor, k: Tensor, transformer_options=None, **_) -> Tensor | None:
         """What to add to a call's scores, (B, 1, rows, columns); None where the picture is not in it."""
-        height, width = (transformer_options or {}).get("activations_shape", (0, 0, *self.grid))[2:]
+        height, width = size = self.sequence.size(transformer_options)
         sizes = q.shape[-2], k.shape[-2], height, width
         if sizes not in self.made:
             rows, columns = sizes[:2]
-            picture = padded(self.unet, height * width)
-            if not self.family.has_both(rows, columns, self.columns, picture):
+            at = self.sequence.places(rows, columns, size)
+            if at is None:
                 return None
-            at = self.family.sequence(rows, columns, self.text, picture)
             scores = torch.zeros(rows, columns)
             hidden = ~seen(self.words, self.places, at.text[1] - at.text[0], height, width)
             scores[at.image : at.image + height * width, slice(*at.text)] = self.hidden * hidden

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ...steering.maps import MapLayout, ModelLayers, stack_layers, word_maps
 from .attention_calls import AttentionCalls, nothing_ahead
-from .families import USUAL_LAYERS, Family, Layer, family_of, grid_of, layers_of, padded
+from .families import USUAL_LAYERS, Family, Layer, family_of, layers_of
 from .gradient import recomputed, with_forwards
+from .places import Sequence, latent_of
 
 
 def model_layers(model) -> ModelLayers:
@@ -126,12 +127,11 @@ class Reading:
         self.unet, self.family, self.pool, self.layout = unet, family, pool, layout
         self.options: dict = {}
         self.maps: list[tuple[Tensor, tuple[int, int]]] = []
-        self.text = self.columns = 0  # rows of the text, and how many of them are attended to at the least
-        self.grid = (0, 0)  # image tokens down and across
+        self.sequence = Sequence(unet, family)
 
     def begin(self, unet, args, kwargs) -> None:
         """The model's forward begins: see its latent and its text."""
-        latent = args[0][0] if isinstance(args[0], list) else args[0]  # LTX-2's stands beside its sound's
+        latent = latent_of(args)
         if latent.ndim == 5 and latent.shape[2] > 1:
             raise ValueError(f"This latent has {latent.shape[2]} frames; steering is for pictures, of one frame.")
         if self.family.refuses(kwargs):
@@ -139,11 +139,7 @@ class Reading:
                 "This model was given reference pictures, which here cannot be told from the picture that is made, so "
                 "it cannot be steered. Bypass the node that gives them, or do not steer this run."
             )
-        # Stable Cascade's text has a name of its own.
-        texts = (kwargs.get(name) for name in ("context", "clip_text"))
-        self.text = next((text.shape[1] for text in texts if text is not None), 0)
-        self.columns = min(self.text, kwargs.get("num_tokens", self.text))  # Mochi leaves padding out
-        self.grid = grid_of(self.family, unet, latent.shape)
+        self.sequence.begin(latent, kwargs)
 
     def attention(
         self, number, q, k, heads, mask=None, skip_reshape=False, scale=None, transformer_options=None, **_
@@ -154,12 +150,10 @@ class Reading:
             return True
         if not skip_reshape:
             q, k = (t.unflatten(-1, (-1, q.shape[-1] // heads)).transpose(1, 2) for t in (q, k))
-        # A UNet says how large the picture is at its level.
-        height, width = (transformer_options or {}).get("activations_shape", (0, 0, *self.grid))[2:]
-        picture = padded(self.unet, height * width)
-        if not self.family.has_both(q.shape[2], k.shape[2], self.columns, picture):
+        height, width = size = self.sequence.size(transformer_options)
+        places = self.sequence.places(q.shape[2], k.shape[2], size)
+        if places is None:
             return False
-        places = self.family.sequence(q.shape[2], k.shape[2], self.text, picture)
         image = slice(places.image, places.image + height * width)
         mask = _rows_of(mask, image)
         maps = word_maps(q[:, :, image], k, self.pool, places.text, self.layout.softmax, scale, mask)
