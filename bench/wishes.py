@@ -1,15 +1,13 @@
-"""Each relation that boxes can show, by the loss without training: how often it holds, plain and steered.
+"""Each relation that it serves, by the loss without training: how often it holds, plain and steered.
 
     python bench/wishes.py --prompts 40 --seed 1
 
 draws as many prompts a relation as told among pairs of kinds that the classifier never saw, makes each picture plain
 and steered by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json and bench/wishes.md.
-Resumes where it was stopped. The detector reads no sizes, so "inside" counts where the two middles are as near as
-INSIDE says.
+Resumes where it was stopped.
 """
 
 import json
-import math
 import sys
 
 import host  # noqa: F401  makes `comfy` importable
@@ -20,14 +18,13 @@ from accuracy import CFG, GEOMETRY, SAMPLER, SCHEDULER, Bench, interval
 from detector import accuracy, find
 from learn_to_steer.steering.guidance import Steering
 from learn_to_steer.steering.judge import judge
-from learn_to_steer.steering.losses.geometry import INSIDE, GeometryLoss
+from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.relations import RELATIONS
 from paths import BENCH, WORK, arguments
 from scenes import KINDS, held_out, phrase
 from training import write
 
-SIDE = 128  # px of a picture
 METHODS = {"plain": None, "steered, geometry alone": GEOMETRY}
 
 
@@ -45,9 +42,6 @@ def judged(bench: Bench, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
     """Are all things there, and does the relation hold?"""
     (things,) = find(picture, bench.detector)
     (verdict,) = judge([thing.found() for thing in things.values()], parse(text).wishes)
-    if verdict.there and verdict.wish.relation == "inside":
-        (ax, ay), (bx, by) = ((b[0] + b[2], b[1] + b[3]) for b in (thing.box for thing in verdict.things))
-        return True, math.hypot(ax - bx, ay - by) / 2 <= INSIDE * SIDE
     return bool(verdict.there), bool(verdict.granted)
 
 

@@ -7,7 +7,9 @@ a wrong relation; labels by the picture; keeps a quarter of all pairs of kinds f
 classifier_weights/emoji_world.safetensors and emoji_world_true_prompts.safetensors with their accuracies.
 """
 
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,15 +25,15 @@ from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.noise import sigma_at
 from learn_to_steer.nodes.host.words import find_words
-from learn_to_steer.steering.losses.classifier import ClassifierConfig, RelationClassifier, save
+from learn_to_steer.steering.losses.classifier import save
 from learn_to_steer.steering.maps import MapSettings, noise_level, pooling, shapes
 from learn_to_steer.steering.prompts import parse
+from learn_to_steer.steering.recordings import Recording
 from learn_to_steer.steering.relations import clear
-from learn_to_steer.steering.train import Recorded, correct, train
-from scenes import KINDS, RELATIONS, Thing, held_out, relation_prompt
+from learn_to_steer.steering.train import CLASSIFIER, Training, learner, measured, train
+from scenes import KINDS, RELATIONS, SIZE, Thing, held_out, relation_prompt
 from training import Progress, arguments
 
-LEVELS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # bounds of the noise levels that accuracy is told for
 PROMPTS = ("true", "wrong", "true again")
 
 
@@ -48,10 +50,11 @@ class Recorder:
         self.ids = cache(lambda text: [token for token, _ in self.clip.tokenize(text)["l"][0]])
         self.rows = cache(lambda text: find_words(self.clip, text, parse(text).wishes).rows)
 
-    def record(self, pairs: list[tuple[int, str, str, str]], prompts: list[str], rng: np.random.Generator) -> Recorded:
-        """pairs: (scene, subject, true relation, object) with a prompt each. Levels lean towards the noisy side, where
-        the layout is decided."""
-        parts = []
+    def record(self, pairs: list[tuple[int, str, str, str]], kind: str, rng: np.random.Generator) -> Recording:
+        """pairs: (scene, subject, true relation, object); kind: of the prompts, one of PROMPTS. Levels lean towards the
+        noisy side, where the layout is decided."""
+        prompts = [prompt(rng, pair, kind) for pair in pairs]
+        maps, levels = [], []
         for start in range(0, len(pairs), self.batch):
             part, texts = pairs[start : start + self.batch], prompts[start : start + self.batch]
             latents = self.scenes["latents"][[scene for scene, *_ in part]].float()
@@ -64,12 +67,39 @@ class Recorder:
             noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
             with torch.inference_mode():
                 context = self.clip.cond_stage_model.clip_l(ids)[0]
-                maps = finished_maps(self.model, [[context, {}]], latents, noise, sigmas, pool, self.layout)
-            maps = shapes(maps).half().clone()
-            levels = torch.tensor([noise_level(1.0, float(sigma)) for sigma in sigmas])
-            labels = torch.tensor([RELATIONS.index(relation) for _, _, relation, _ in part])
-            parts.append(Recorded(maps[:, 0], maps[:, 1], levels, labels))
-        return sum(parts[1:], parts[0])
+                read = finished_maps(self.model, [[context, {}]], latents, noise, sigmas, pool, self.layout)
+            maps.append(shapes(read).half().flatten(0, 1).clone())
+            levels += [noise_level(1.0, float(sigma)) for sigma in sigmas]
+        return Recording(
+            self.layout,
+            torch.cat(maps),
+            torch.ones(2 * len(pairs), self.layout.channels),
+            torch.cat([self.boxes(*pair) for pair in pairs]),
+            tuple(name for _, subject, _, object in pairs for name in (subject, object)),
+            torch.arange(len(pairs)).repeat_interleave(2),
+            torch.tensor(levels),
+            torch.tensor([kind != "wrong"] * len(pairs)),
+            torch.tensor([scene for scene, *_ in pairs]),
+            (),
+        )
+
+    def boxes(self, scene: int, subject: str, relation: str, object: str) -> torch.Tensor:
+        """Of a pair, (2, 4) in shares of the picture's side; all things have the usual size."""
+        kinds, centres = self.scenes["kinds"][scene].tolist(), self.scenes["centres"][scene].tolist()
+        things = [Thing(kind, *centres[kinds.index(KINDS.index(kind))], 48.0) for kind in (subject, object)]
+        return torch.tensor([thing.found().box for thing in things]) / SIZE
+
+
+def together(parts: Sequence[Recording]) -> Recording:
+    """Recordings of one layout as one."""
+    looks = torch.tensor([0, *(len(part.level) for part in parts)]).cumsum(0)[:-1].tolist()
+    joined = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        for name in ("maps", "strength", "boxes", "level", "true", "scene")
+    }
+    look = torch.cat([part.look + before for part, before in zip(parts, looks, strict=True)])
+    names = tuple(name for part in parts for name in part.names)
+    return replace(parts[0], **joined, look=look, names=names)
 
 
 def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tuple[list, list]:
@@ -99,17 +129,8 @@ def prompt(rng: np.random.Generator, pair: tuple[int, str, str, str], kind: str)
     return relation_prompt(rng, [subject, object], [relation])
 
 
-def accuracies(classifier: RelationClassifier, looks: dict[str, Recorded]) -> dict:
-    """Share read rightly under true and under wrong prompts, for each range of noise levels and over all."""
-    table = {}
-    for name in ("true", "wrong"):
-        right = correct(classifier, looks[name]).float()
-        rows = {}
-        for low, high in zip(LEVELS, LEVELS[1:], strict=False):
-            inside = (looks[name].level >= low) & (looks[name].level < high)
-            rows[f"{low:g}-{high:g}"] = round(right[inside].mean().item(), 3) if inside.any() else None
-        table[name] = rows | {"all": round(right.mean().item(), 3), "looks": len(right)}
-    return table
+def kept_apart(a: str, b: str) -> bool:
+    return frozenset((a, b)) in held_out()
 
 
 def main(given: list[str] | None = None) -> None:
@@ -122,39 +143,36 @@ def main(given: list[str] | None = None) -> None:
     if not (known and kept):
         sys.exit("Without both there is nothing to train. Choose more --scenes.")
 
-    looks: dict[str, Recorded] = {}
-    measured: dict[str, Recorded] = {}
+    looks: dict[str, list[Recording]] = {kind: [] for kind in PROMPTS}
+    unseen: dict[str, Recording] = {}
     for kind in PROMPTS:
         for draw in range(args.draws):
-            more = recorder.record(known, [prompt(rng, pair, kind) for pair in known], rng)
-            looks[kind] = looks[kind] + more if kind in looks else more
+            looks[kind].append(recorder.record(known, kind, rng))
             print(f"looks under {kind} prompts: {draw + 1} of {args.draws} draws", flush=True)
-        measured[kind] = recorder.record(kept, [prompt(rng, pair, kind) for pair in kept], rng)
+        unseen[kind] = recorder.record(kept, kind, rng)
 
     # The control has as many looks: each scene twice under its true prompt, instead of once under a wrong one.
+    measure = together([unseen["true"], unseen["wrong"]])
     for name, other in (("emoji_world", "wrong"), ("emoji_world_true_prompts", "true again")):
         progress = Progress(name, 0, args.steps, every=200)
-        data = looks["true"] + looks[other]
-        config = ClassifierConfig(recorder.layout)
-        classifier = train(
-            data,
-            config,
-            args.steps,
-            args.batch,
-            seed=args.seed,
-            progress=lambda step, loss, p=progress: p(step, loss=loss),
-        )
+        data = together([*looks["true"], *looks[other], unseen["true"]])
+        training = Training(args.steps, args.batch, patience=args.steps, seed=args.seed)
+        trained = train(
+            CLASSIFIER, data, training, kept=kept_apart,
+            tell=lambda step, curve, p=progress: p(step, loss=curve.learnt[-1] if curve.learnt else math.nan),
+        )  # fmt: skip
+        one = replace(learner(CLASSIFIER, measure, "cpu"), network=trained.network)
         notes = {
             "prompts": f"true and {other}",
-            "looks": len(data),
+            "looks": len(data.level),
             "scenes": len(known),
             "held_out_pairs": len(held_out()),
-            "accuracy": accuracies(classifier, measured),
+            "accuracy": measured(one, measure, torch.ones(len(measure.level), dtype=torch.bool))["relations"],
             "command": f"python demo/classifier.py --draws {args.draws} --steps {args.steps} --seed {args.seed}",
         }
         print(name, notes, flush=True)
-        classifier.config = replace(config, notes=notes)
-        save(classifier, args.into / paths.CLASSIFIERS / f"{name}.safetensors")
+        trained.network.config = replace(trained.network.config, notes=notes)
+        save(trained.network, args.into / paths.CLASSIFIERS / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

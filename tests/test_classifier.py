@@ -7,7 +7,7 @@ from learn_to_steer.steering.losses.classifier import ClassifierConfig, Classifi
 from learn_to_steer.steering.maps import MapLayout
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.relations import RELATIONS
-from learn_to_steer.steering.train import Recorded, correct, mirrored, train
+from learn_to_steer.steering.train import Seen, mirrored
 from learn_to_steer.steering.words import Words
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -30,13 +30,13 @@ def blob(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return maps / maps.mean((-1, -2), keepdim=True)
 
 
-def recorded(n: int, seed: int) -> Recorded:
+def recorded(n: int, seed: int) -> Seen:
     generator = torch.Generator().manual_seed(seed)
     ax, ay, bx, by = torch.rand(4, n, generator=generator) * 12 + 2
     across, down = ax - bx, ay - by
     sideways = across.abs() > down.abs()
     label = torch.where(sideways, (across > 0).long(), 2 + (down > 0).long())
-    return Recorded(blob(ax, ay), blob(bx, by), torch.rand(n, generator=generator), label)
+    return Seen(blob(ax, ay), blob(bx, by), torch.rand(n, generator=generator), label)
 
 
 def test_swapping_the_words_mirrors_the_reading(classifier):
@@ -49,7 +49,7 @@ def test_swapping_the_words_mirrors_the_reading(classifier):
 def test_mirrored_maps_have_the_label_that_is_then_right():
     cells = torch.arange(16.0)
 
-    def label_of(data: Recorded) -> torch.Tensor:
+    def label_of(data: Seen) -> torch.Tensor:
         """Read off where the maps are bright."""
         a, b = data.subject[:, 0], data.object[:, 0]  # (N, 16, 16), each of mean 1
         across = ((a - b).sum(1) * cells).sum(1)
@@ -63,11 +63,6 @@ def test_mirrored_maps_have_the_label_that_is_then_right():
     assert not torch.equal(turned.label, data.label)
     assert (label_of(data) == data.label).float().mean() > 0.97
     assert (label_of(turned) == turned.label).float().mean() > 0.97
-
-
-def test_training_learns_where_things_are():
-    trained = train(recorded(2000, 1), ClassifierConfig(LAYOUT, width=16), steps=120, batch=64, seed=1)
-    assert correct(trained, recorded(400, 2)).float().mean() > 0.85  # chance is 0.25
 
 
 def test_saved_and_loaded_reads_the_same(classifier, tmp_path):
@@ -104,6 +99,12 @@ def test_damaged_and_foreign_files_are_named(classifier, tmp_path):
         "format": "learn-to-steer relation classifier 1",
         "config": json.dumps({"layout": {}}),
     }
+    save_file({"a": torch.zeros(1)}, path, metadata)
+    with pytest.raises(ValueError, match="its configuration"):
+        load(path)
+    save(classifier, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
     save_file({"a": torch.zeros(1)}, path, metadata)
     with pytest.raises(ValueError, match="do not fit its configuration"):
         load(path)
@@ -176,7 +177,7 @@ def test_mirroring_leaves_no_false_label():
     labels = tuple(name for name, relation in RELATIONS.items() if relation.things == 2)
     diagonal = labels.index("upper left of")
     near, far = torch.full((2, 200), 3.0), torch.full((2, 200), 12.0)
-    data = Recorded(blob(*near), blob(*far), torch.rand(200), torch.full((200,), diagonal))
+    data = Seen(blob(*near), blob(*far), torch.rand(200), torch.full((200,), diagonal))
     torch.manual_seed(0)
     turned = mirrored(data, labels)
     for name, x, y in (("upper left of", 3, 3), ("upper right of", 12, 3), ("lower left of", 3, 12)):
@@ -185,6 +186,6 @@ def test_mirroring_leaves_no_false_label():
         peaks = turned.subject[chosen, 0].flatten(1).argmax(1)
         assert set(zip((peaks % 16).tolist(), (peaks // 16).tolist(), strict=True)) == {(x, y)}
     # Labels whose mirror image the classifier does not know stay as they are, picture and label.
-    alone = mirrored(Recorded(data.subject, data.object, data.level, torch.zeros(200).long()), ("upper left of",))
+    alone = mirrored(Seen(data.subject, data.object, data.level, torch.zeros(200).long()), ("upper left of",))
     flipped = (alone.subject != data.subject).flatten(1).any(1)
     assert (alone.label == 0).all() and not flipped.any()  # its mirror image about the diagonal is itself

@@ -120,10 +120,10 @@ def test_every_relation_is_counted(tmp_path):
     (tmp_path / BENCH).mkdir()
     for folder in (WEIGHTS, CLASSIFIERS):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    run("bench-wishes", "N=1", f"BENCH=--into {tmp_path} --steps 2 --relations near inside between")
+    run("bench-wishes", "N=1", f"BENCH=--into {tmp_path} --steps 2 --relations near between")
     results = json.loads((tmp_path / BENCH / "wishes.json").read_text())
     assert {(row["relation"], row["method"], row["n"]) for row in results["rows"]} == {
-        (relation, method, 1) for relation in ("near", "inside", "between") for method in wishes.METHODS
+        (relation, method, 1) for relation in ("near", "between") for method in wishes.METHODS
     }
     assert (tmp_path / BENCH / "wishes.md").read_text().startswith(f"`{results['command']}`\n\n| relation |")
 

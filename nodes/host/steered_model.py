@@ -24,9 +24,12 @@ log = logging.getLogger(__name__)
 
 def out_of_memory(error: Exception) -> bool:
     """Is it any of the forms in which memory runs out: torch's own, an accelerator's that the host knows, or MPS's?"""
-    known = getattr(comfy.model_management, "is_oom", None)  # of newer hosts
-    said = isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or said or bool(known and known(error))
+    known = getattr(comfy.model_management, "is_oom", None)  # of newer hosts; it clears the card's error too
+    if known and known(error):
+        return True
+    code = getattr(error, "error_code", None)  # of an accelerator's error; 2 is cudaErrorMemoryAllocation
+    said = isinstance(error, RuntimeError) and (code == 2 or "out of memory" in str(error).lower())
+    return isinstance(error, torch.OutOfMemoryError) or said
 
 
 def active(conds: list[dict], sigma: float) -> dict | None:

@@ -1,23 +1,17 @@
 """The relation classifier: two words' maps and the noise level -> which relation holds, and its use as a loss."""
 
-import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..maps import MapLayout, shapes
 from ..relations import OPPOSITE, RELATIONS
 from ..words import Words
-from . import Moment, Score
-
-FORMAT = "learn-to-steer relation classifier 1"
+from . import Moment, Score, files
 
 
 @dataclass(frozen=True)
@@ -135,50 +129,26 @@ class ClassifierLoss:
         return Score(loss, (-loss.detach()).exp())
 
 
+def made(config: dict) -> RelationClassifier:
+    """An untrained one, from what a file says. Raises ValueError, and what else wrong types raise."""
+    return RelationClassifier(ClassifierConfig(**{**config, "labels": tuple(config["labels"])}))
+
+
 def save(classifier: RelationClassifier, path: Path) -> None:
-    """Write weights (float16) and configuration in one safetensors file; there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"format": FORMAT, "config": json.dumps(asdict(classifier.config))}
-    unfinished = path.with_name(path.name + ".part")
-    save_file(
-        {name: p.detach().half().contiguous() for name, p in classifier.state_dict().items()},
-        unfinished,
-        metadata,
-    )
-    os.replace(unfinished, path)
+    files.save(classifier, files.CLASSIFIER, classifier.config, path)
 
 
 def load(path: Path) -> RelationClassifier:
-    """Read a classifier. Raises ValueError, naming the file, when it is missing, damaged or something else."""
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(
-            f'The classifier file "{path.name}" is not there ({path}). Choose another, or install the pack again.'
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f'The classifier file "{path.name}" is damaged ({error}). Copy or download it again.'
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f'"{path.name}" is a safetensors file, but no relation classifier of this pack. Choose another in '
-            f"L2S Classifier Loss."
-        )
-    try:
-        config = json.loads(metadata["config"])
-        config["layout"] = MapLayout(**config["layout"])
-        config["labels"] = tuple(config["labels"])
-        if (problem := problem_of(config["labels"])) is None:
-            classifier = RelationClassifier(ClassifierConfig(**config))
-            classifier.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f'The classifier file "{path.name}" is damaged: its weights do not fit its configuration ({error}).'
-        ) from error
-    if problem:
-        raise ValueError(f'The classifier file "{path.name}" cannot be used: {problem}')
-    return classifier.requires_grad_(False).train(False)
+    """Raises ValueError, naming the file, when it is missing, damaged or something else."""
+    file = files.read(path)
+    if file.format != files.CLASSIFIER:
+        raise ValueError(f'"{file.name}" is no relation classifier, but another kind of file of this pack.')
+    return of(file)
+
+
+def of(file: files.File) -> RelationClassifier:
+    if problem := problem_of(file.config.get("labels", ())):
+        raise ValueError(f'The classifier file "{file.name}" cannot be used: {problem}')
+    network = file.network(made)
+    assert isinstance(network, RelationClassifier)
+    return network

@@ -5,7 +5,7 @@ takes what was in it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..maps import MapLayout, ModelLayers, noise_level
 from ..relations import NAME_OF, RELATIONS
 from ..words import Words
-from . import Moment, Score
+from . import Moment, Score, files
 
 WAYS = {
     "left": (-1, 0), "right": (1, 0),
@@ -51,6 +51,9 @@ class PublishedConfig:
     width: of the network; cells: along a side of a map; most: maps a word; layers, heads, inner: of the extractor's
     transformer; pooling_heads: of its last attention; relation_...: of the second transformer; moment: width of its
     embedded step.
+
+    Of a network of this kind that we trained, not its authors: layout: of its maps; levels: the noise level of each
+    step; notes: how it was trained and measured, for people.
     """
 
     model: str
@@ -72,9 +75,14 @@ class PublishedConfig:
     relation_heads: int
     relation_inner: int
     moment: int
+    layout: MapLayout | None = None
+    levels: tuple[float, ...] = ()
+    notes: dict = field(default_factory=dict)
 
     def level(self, step: int) -> float:
         """The noise level of a step of the authors' run: DDIM for Stable Diffusion, Euler for FLUX."""
+        if self.levels:
+            return self.levels[step]
         if not self.flow:
             first, last, count = DDIM
             betas = torch.linspace(first, last, count, dtype=torch.float64) ** 2
@@ -269,6 +277,41 @@ def read(contents: object, name: str) -> PublishedClassifier:
     return classifier.requires_grad_(False).train(False)
 
 
+# --- One that we train ------------------------------------------------------------------------------------------------
+
+
+def untrained(layout: MapLayout, labels: tuple[str, ...], levels: tuple[float, ...]) -> PublishedClassifier:
+    """The authors' network for maps of a layout, in their sizes for Stable Diffusion, with the first weights that torch
+    draws now. levels: noise levels of its steps, descending."""
+    config = PublishedConfig(
+        model=layout.family, families=(layout.family,), flow=True, steps=len(levels), trained=tuple(range(len(levels))),
+        native=layout.resolution, labels=labels, divided=True, width=256, cells=layout.resolution,
+        most=layout.channels, layers=2, heads=2, inner=128, pooling_heads=4, relation_layers=2, relation_heads=4,
+        relation_inner=512, moment=16, layout=layout, levels=levels,
+    )  # fmt: skip
+    classifier = PublishedClassifier(config)
+    nn.init.normal_(classifier.object_extractor.query_vector)
+    with torch.no_grad():  # maps of sum 1 are weak: without this it takes thousands of steps before anything is learnt
+        classifier.object_extractor.input_projection.weight.mul_(layout.resolution**2 / 4)
+    for order in (classifier.object_extractor.positional_encoding, classifier.relation_classifier.positional_encoding):
+        entries, width = order.pe.shape[1:]
+        waves = torch.arange(entries)[:, None] * 10000 ** (-torch.arange(0, width, 2) / width)
+        order.pe.copy_(torch.stack([waves.sin(), waves.cos()], -1).flatten(1)[None])
+    return classifier
+
+
+def of(file: files.File) -> PublishedClassifier:
+    """One that we trained. Raises ValueError, naming the file, when it is damaged."""
+
+    def make(config: dict) -> PublishedClassifier:
+        lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
+        return PublishedClassifier(PublishedConfig(**{**config, **lists}))
+
+    network = file.network(make)
+    assert isinstance(network, PublishedClassifier)
+    return network
+
+
 # --- The loss ---------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +326,8 @@ class PublishedLoss:
     def layout(self) -> MapLayout:
         """All layers of the model, heads kept. Raises ValueError for a model that the classifier does not fit."""
         config, model, channels = self.classifier.config, self.model, sum(self.model.heads)
+        if config.layout is not None:
+            return config.layout
         if model.family not in config.families:
             raise ValueError(f"it was trained for {config.model}, and this model is {model.family}. Choose another.")
         if channels > config.most:
