@@ -6,10 +6,10 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..steering.losses import Aim, Loss, not_served
-from ..steering.losses.classifier import ClassifierLoss, load
 from ..steering.losses.geometry import GeometryLoss
 from ..steering.losses.infsplign import InfSplignLoss
 from ..steering.losses.published import PublishedLoss, read
+from ..steering.losses.trained import load
 from .attention_capture import Capture, CaptureType
 from .host.files import contents
 from .host.screen import SHOWN_AGAIN
@@ -43,7 +43,7 @@ def loss_of(classifier: str, capture: Capture) -> tuple[Loss, str]:
         return InfSplignLoss(capture.layers, published=classifier == INFSPLIGN_PUBLISHED), NO_CLASSIFIER
     path = Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))
     if path.suffix.lower() != AUTHORS:
-        return ClassifierLoss(load(path)), ""
+        return load(path, capture.layers)[0], ""
     published = read(contents(path), path.name)
     return PublishedLoss(published, capture.layers), BY_AUTHORS.format(published.config.model)
 

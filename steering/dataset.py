@@ -72,7 +72,9 @@ class Look:
 
 
 def phrase(name: str) -> str:
-    """The name with its article: "a dog", "an elephant"."""
+    """The name with its article: "a dog", "an elephant", "skis"."""
+    if name.endswith("s") and not name.endswith(("ss", "us")):
+        return name
     return ("an " if name[0].lower() in "aeiou" else "a ") + name
 
 
@@ -119,7 +121,8 @@ def looks(
         yield Look(number, text, wishes, things, true, level, noise)
 
 
-def _straight(subject: Found, object: Found) -> str | None:
+def straight(subject: Found, object: Found) -> str | None:
+    """The straight relation that two things clearly stand in, if any."""
     (a, b, c, d), (e, f, g, h) = subject.box, object.box
     relation = clear(((a + c - e - g) / 2, (b + d - f - h) / 2))
     return relation if relation in labels(subject.box, object.box) else None
@@ -133,7 +136,7 @@ def _chain(rng: np.random.Generator, found: tuple[Found, ...]) -> tuple[Found, .
     for start in rng.permutation(len(left)):
         chain = [left[start]]
         while len(chain) < wanted:
-            next_ones = [thing for thing in left if thing not in chain and _straight(chain[-1], thing)]
+            next_ones = [thing for thing in left if thing not in chain and straight(chain[-1], thing)]
             if not next_ones:
                 break
             chain.append(next_ones[rng.integers(len(next_ones))])
@@ -144,7 +147,7 @@ def _chain(rng: np.random.Generator, found: tuple[Found, ...]) -> tuple[Found, .
 
 def _relation(rng: np.random.Generator, subject: Found, object: Found, true: bool) -> str:
     if true:
-        relation = _straight(subject, object)
+        relation = straight(subject, object)
         assert relation is not None  # the chain has no other pairs
         return relation
     return str(rng.choice([name for name in STRAIGHT if name not in labels(subject.box, object.box)]))
