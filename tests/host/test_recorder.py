@@ -1,0 +1,81 @@
+"""Recording: what is recorded is what steering would see, however the looks are put together into passes."""
+
+from dataclasses import replace
+
+import comfy.sample
+import numpy as np
+import pytest
+import torch
+from learn_to_steer.nodes.host.capture import model_layers
+from learn_to_steer.nodes.host.finished import finished_maps
+from learn_to_steer.nodes.host.noise import sigma_at
+from learn_to_steer.nodes.host.recorder import Wanted, record
+from learn_to_steer.nodes.host.words import find_words
+from learn_to_steer.steering.dataset import Scene, Scenes, looks
+from learn_to_steer.steering.judge import Found
+from learn_to_steer.steering.maps import MapSettings, pooling
+from PIL import Image
+
+WANTED = Wanted(looks=3, wrong=0.5, seed=4, batch=4)
+
+
+def scene(number: int) -> Scene:
+    """Every fourth has one thing only."""
+    picture = Image.new("RGB", (128, 128), (200, 40 * number, 150))
+    dog = Found("dog", (0, 40, 40, 80))
+    return Scene(picture, (dog, Found("teddy bear", (80, 40, 120, 80)), Found("cat", (80, 90, 120, 128)))[: number % 4])
+
+
+SCENES = Scenes(6, scene, "test", "Made for a test.")
+
+
+@pytest.fixture(scope="module")
+def recorded(demo):
+    with torch.inference_mode():
+        layout = MapSettings().layout(model_layers(demo[0]))
+        return record(*demo, SCENES, range(6), layout, WANTED)
+
+
+def test_maps_are_those_that_a_look_by_itself_sees(demo, recorded):
+    model, clip, vae = demo
+    recording, left_out = recorded
+    assert left_out == {"scenes without two things in a clear relation": 4}  # of no, of one, and of one thing again
+    word = 0
+    for number in (2, 3):
+        latent = vae.encode(torch.from_numpy(np.array(scene(number).picture))[None] / 255)
+        for look in looks(scene(number), number, 3, 0.5, (0.05, 0.95), 4):
+            words = find_words(clip, look.prompt, look.wishes)
+            text = clip.encode_from_tokens_scheduled(clip.tokenize(look.prompt))
+            noise = comfy.sample.prepare_noise(latent, look.seed)
+            sigma = torch.tensor([sigma_at(model, look.level)])
+            (maps,) = finished_maps(model, text, latent, noise, sigma, pooling(words.rows), recording.layout)
+            for thing in look.things:
+                own = maps[words.names.index(thing.name)]
+                seen = recording.maps[word].float() * recording.strength[word, :, None, None]
+                torch.testing.assert_close(seen, own, rtol=2e-3, atol=1e-5)
+                assert recording.names[word] == thing.name
+                torch.testing.assert_close(recording.boxes[word], torch.tensor(thing.box) / 128)
+                word += 1
+    assert word == len(recording.maps) == len(recording.look)
+
+
+def test_what_is_known_of_a_look_lies_beside_its_maps(recorded):
+    recording, _ = recorded
+    seen = [look for number in range(6) for look in looks(scene(number), number, 3, 0.5, (0.05, 0.95), 4)]
+    assert recording.true.tolist() == [look.true for look in seen] and {True, False} == set(recording.true.tolist())
+    assert recording.scene.tolist() == [look.scene for look in seen]
+    torch.testing.assert_close(recording.level, torch.tensor([look.level for look in seen]), rtol=1e-4, atol=1e-4)
+    assert torch.bincount(recording.look).tolist() == [len(look.things) for look in seen]
+    assert recording.maps.dtype == torch.half and recording.made == ("Made for a test.",)
+
+
+def test_how_many_go_in_one_pass_changes_only_rounding(demo, recorded):
+    recording, _ = recorded
+    alone, _ = record(*demo, SCENES, range(6), recording.layout, replace(WANTED, batch=1))
+    torch.testing.assert_close(alone.maps.float(), recording.maps.float(), rtol=5e-3, atol=5e-3)
+    assert alone.names == recording.names
+
+
+def test_where_nothing_can_be_seen_there_is_no_recording(demo, recorded):
+    recording, left_out = record(*demo, SCENES, [0, 1], recorded[0].layout, WANTED)
+    assert len(recording.maps) == len(recording.level) == 0 and sum(left_out.values()) == 2
