@@ -1,10 +1,12 @@
 """Maps of looks at scenes: scenes are encoded, made noisy, and read under the looks' prompts, many in one pass."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 
 import comfy.sample
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from ...steering.dataset import Look, Scene, Scenes, looks
 from ...steering.maps import MapLayout, noise_level, pooling, shapes
-from ...steering.recordings import Recording
+from ...steering.recordings import Recording, Recordings, opened, save, shard, shards
 from .finished import finished_maps
 from .noise import sigma_at, signal_and_noise
 from .words import find_words
@@ -28,6 +30,56 @@ class Wanted:
     levels: tuple[float, float] = (0.05, 0.95)
     seed: int = 0
     batch: int = 16
+
+
+SHARD = 256  # looks, or a little fewer: what is lost when a run is stopped
+
+
+def record_into(
+    folder: Path,
+    model,
+    clip,
+    vae,
+    scenes: Scenes,
+    layout: MapLayout,
+    wanted: Wanted,
+    most: float = math.inf,
+    tell: Callable[[int], None] | None = None,
+) -> Recordings:
+    """Record all scenes, shard by shard, each written whole or not at all; shards that are there are not made again, so
+    that a stopped run goes on where it was.
+
+    most: bytes of all shards, after which no more is recorded; tell: hears how many scenes are done, and may raise to
+    stop. Raises ValueError when the folder holds what was recorded otherwise, and as `record` does.
+    """
+    settings = {
+        "scenes": scenes.key, "layout": str(layout), "looks": wanted.looks, "wrong": wanted.wrong,
+        "least noise": wanted.levels[0], "most noise": wanted.levels[1], "seed": wanted.seed,
+    }  # fmt: skip
+    if shards(folder):
+        _same(opened(folder).settings, settings, folder)
+    scenes_a_shard = max(1, SHARD // wanted.looks)
+    for number, first in enumerate(range(0, scenes.count, scenes_a_shard)):
+        if not (path := shard(folder, number)).exists():
+            if sum(one.stat().st_size for one in shards(folder)) >= most:
+                break
+            numbers = range(first, min(first + scenes_a_shard, scenes.count))
+            recording, left_out = record(model, clip, vae, scenes, numbers, layout, wanted)
+            save(recording, settings, left_out, path)
+        if tell:
+            tell(min(first + scenes_a_shard, scenes.count))
+    return opened(folder)
+
+
+def _same(there: dict, settings: dict, folder: Path) -> None:
+    for name, value in settings.items():
+        if there.get(name) != value:
+            was = "other scenes" if name == "scenes" else f"{name} {there.get(name)}"
+            now = "these" if name == "scenes" else f"{value}"
+            raise ValueError(
+                f'In "{folder}" lie recordings of {was}, not {now}. Choose another folder, or delete that one to '
+                "record anew."
+            )
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import comfy.sample
 import numpy as np
 import pytest
 import torch
+from learn_to_steer.nodes.host import recorder
 from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.noise import sigma_at
-from learn_to_steer.nodes.host.recorder import Wanted, record
+from learn_to_steer.nodes.host.recorder import Wanted, record, record_into
 from learn_to_steer.nodes.host.words import find_words
 from learn_to_steer.steering.dataset import Scene, Scenes, looks
 from learn_to_steer.steering.judge import Found
@@ -79,3 +80,56 @@ def test_how_many_go_in_one_pass_changes_only_rounding(demo, recorded):
 def test_where_nothing_can_be_seen_there_is_no_recording(demo, recorded):
     recording, left_out = record(*demo, SCENES, [0, 1], recorded[0].layout, WANTED)
     assert len(recording.maps) == len(recording.level) == 0 and sum(left_out.values()) == 2
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Shards of two scenes."""
+    monkeypatch.setattr(recorder, "SHARD", 6)
+
+
+def files(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_run_that_was_stopped_goes_on_and_makes_the_same_shards(demo, recorded, tmp_path, small):
+    layout = recorded[0].layout
+    done: list[int] = []
+
+    def stop_at(scenes: int):
+        def tell(now: int) -> None:
+            done.append(now)
+            if now == scenes:
+                raise KeyboardInterrupt
+
+        return tell
+
+    whole = record_into(tmp_path / "whole", *demo, SCENES, layout, WANTED, tell=done.append)
+    assert done == [2, 4, 6] and whole.left_out == dict(recorded[1])
+    loaded = whole.load()
+    torch.testing.assert_close(loaded.maps.float(), recorded[0].maps.float(), rtol=5e-3, atol=5e-3)
+    assert loaded.names == recorded[0].names and torch.equal(loaded.look, recorded[0].look)
+    with pytest.raises(KeyboardInterrupt):
+        record_into(tmp_path / "stopped", *demo, SCENES, layout, WANTED, tell=stop_at(4))
+    assert len(files(tmp_path / "stopped")) == 2
+    kept = (tmp_path / "stopped" / "00000.safetensors").stat().st_mtime_ns
+    record_into(tmp_path / "stopped", *demo, SCENES, layout, WANTED)
+    assert (tmp_path / "stopped" / "00000.safetensors").stat().st_mtime_ns == kept
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_other_settings_in_the_same_folder_are_refused_and_nothing_is_lost(demo, recorded, tmp_path, small):
+    layout = recorded[0].layout
+    record_into(tmp_path, *demo, replace(SCENES, count=3), layout, WANTED)
+    before = files(tmp_path)
+    for change, sentence in (({"seed": 5}, "seed 4, not 5"), ({"wrong": 0.2}, "wrong 0.5, not 0.2")):
+        with pytest.raises(ValueError, match=f"{sentence}. Choose another folder"):
+            record_into(tmp_path, *demo, SCENES, layout, replace(WANTED, **change))
+    with pytest.raises(ValueError, match="recordings of other scenes, not these"):
+        record_into(tmp_path, *demo, replace(SCENES, key="others"), layout, WANTED)
+    assert files(tmp_path) == before
+
+
+def test_it_stops_at_its_limit_of_size(demo, recorded, tmp_path, small):
+    made = record_into(tmp_path, *demo, SCENES, recorded[0].layout, WANTED, most=1)
+    assert len(files(tmp_path)) == 1 and made.counts["looks"] == 0  # the first two scenes give none
