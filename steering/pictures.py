@@ -11,6 +11,7 @@ from torch import Tensor
 from .judge import Found, Verdict
 from .relations import Box
 from .report import Report
+from .train import Curve
 
 # One a word and one a wish, over and over; web/steering.js has the wishes' too.
 WORDS = ("#ff9f1c", "#35b6ff", "#e05cff", "#4ddb6d", "#ff5c5c", "#ffe14d")
@@ -150,6 +151,20 @@ def judged(picture: Image.Image, found: Sequence[Found], verdicts: Sequence[Verd
     return sheet
 
 
+def boxed(picture: Image.Image, found: Sequence[Found]) -> Image.Image:
+    """The picture with its things' boxes and names, each thing in a colour of its own."""
+    scale = max(1, LEAST // max(picture.size))
+    sheet = picture.convert("RGB").resize([side * scale for side in picture.size], Image.Resampling.LANCZOS)
+    draw, size = ImageDraw.Draw(sheet), max(sheet.size) // 28
+    taken: list[tuple] = []
+    for number, thing in enumerate(found):
+        colour = WORDS[number % len(WORDS)]
+        left, top, right, bottom = (side * scale for side in thing.box)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=max(2, size // 6))
+        taken.append(_label(draw, (left, top), _drawable(thing.name, number), colour, size, taken, sheet.size))
+    return sheet
+
+
 def planned(places: Sequence[Box], names: Sequence[str], size: tuple[int, int]) -> Image.Image:
     """Places, in shares of the picture's sides, as areas of their words' colours."""
     sheet = Image.new("RGB", size, BACKGROUND)
@@ -187,6 +202,39 @@ def bars(scores: list[float], chosen: range, size: tuple[int, int] = (640, 320))
         draw.rectangle((x + 0.1 * width, min(y, bottom - 1), x + 0.9 * width, bottom), colour)
     for layer in sorted({0, chosen.start, chosen.stop - 1, len(scores) - 1}):
         draw.text((left + (layer + 0.5) * width, bottom + 16), str(layer + 1), FAINT, font, anchor="mm")
+    return sheet
+
+
+def learning(curve: Curve, steps: int, size: tuple[int, int] = (640, 400)) -> Image.Image:
+    """How a training went: what it read rightly, from 0 to 1, and its loss beside its highest, over the steps."""
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    left, right, top, bottom = 44, size[0] - 20, 16, size[1] - 116
+    for level in (0.0, 0.5, 1.0):
+        y = bottom - level * (bottom - top)
+        draw.line([(left, y), (right, y)], FRAME)
+        draw.text((left - 8, y), f"{level:g}", FAINT, font, anchor="rm")
+    for step in (0, steps):
+        draw.text((left + (right - left) * step / steps, bottom + 16), str(step), FAINT, font, anchor="mm")
+    highest = max([*curve.learnt, *curve.checked, 1e-9])
+    lines = (
+        ("read rightly under true prompts", curve.true, 1.0),
+        ("read rightly under wrong prompts", curve.wrong, 1.0),
+        ("loss, learnt with", curve.learnt, highest),
+        ("loss, on looks not learnt from", curve.checked, highest),
+    )
+    for number, (name, values, most) in enumerate(lines):
+        colour, y = WISHES[number], bottom + 38 + 20 * number
+        points = [
+            (left + (right - left) * step / steps, bottom - value / most * (bottom - top))
+            for step, value in zip(curve.steps, values, strict=True)
+            if value == value  # no look of that kind: nothing to draw
+        ]
+        if len(points) > 1:
+            draw.line(points, colour, 2, "curve")
+        draw.line([(left, y), (left + 24, y)], colour, 4)
+        last = f"   {values[-1]:.2f}" if values else ""
+        draw.text((left + 34, y), name + last, TEXT, font, anchor="lm")
     return sheet
 
 

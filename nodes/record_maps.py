@@ -1,0 +1,139 @@
+"""Record Maps: what a model attends to in pictures whose things are known, kept on disk to learn from."""
+
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..steering.dataset import Scenes
+from ..steering.maps import MapSettings
+from ..steering.recordings import Recordings
+from .host.capture import model_layers
+from .host.recorder import Wanted, record_into
+from .host.screen import SHOWN_AGAIN
+
+ScenesType = io.Custom("L2S_SCENES")
+RecordingsType = io.Custom("L2S_RECORDINGS")
+ALIASES = ["learn to steer", "training", "dataset"]
+
+
+class RecordMaps(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_RecordMaps",
+            display_name="Record Maps",
+            category="learn-to-steer",
+            description="Shows a model pictures whose things are known, under right and under wrong prompts, and keeps "
+            "on disk what it attends to. A stopped run goes on where it was.",
+            search_aliases=["attention maps", *ALIASES],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that a classifier is to be trained for."),
+                io.Clip.Input("clip", tooltip="Its text encoder."),
+                io.Vae.Input("vae", tooltip="Its VAE, which makes latents of the pictures."),
+                ScenesType.Input("scenes", tooltip="From Composed Scenes."),
+                io.String.Input(
+                    "folder",
+                    default="my_model",
+                    tooltip="Where the recordings go, inside learn-to-steer in the output folder. One for each model.",
+                ),
+                io.Int.Input(
+                    "looks", default=3, min=1, max=64, tooltip="Looks at each picture, under other prompts and noises."
+                ),
+                io.Float.Input(
+                    "wrong",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the looks whose prompt has a wrong relation. What is learnt without them is the "
+                    "word, not the picture.",
+                ),
+                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, tooltip="Draws prompts and noises."),
+                io.Int.Input(
+                    "batch", default=16, min=1, max=256, advanced=True, tooltip="Looks in one pass of the model."
+                ),
+                io.String.Input("layers", default="auto", advanced=True, tooltip="As in Attention Capture."),
+                io.Combo.Input(
+                    "heads",
+                    options=["averaged", "kept"],
+                    default="averaged",
+                    advanced=True,
+                    tooltip="averaged: one map a layer. kept: one for every attention head, as the published network "
+                    "reads them.",
+                ),
+                io.Float.Input(
+                    "least_noise", default=0.05, min=0.0, max=1.0, step=0.05, advanced=True, tooltip="0 is clean."
+                ),
+                io.Float.Input(
+                    "most_noise", default=0.95, min=0.0, max=1.0, step=0.05, advanced=True, tooltip="1 is pure noise."
+                ),
+                io.Float.Input(
+                    "most_gb",
+                    default=8.0,
+                    min=0.1,
+                    max=1000.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="No more is recorded when so many GB are on disk.",
+                ),
+            ],
+            outputs=[
+                RecordingsType.Output(display_name="recordings", tooltip="Goes to Train L2S Classifier."),
+                io.String.Output(display_name="notes", tooltip="What was recorded and what was left out."),
+            ],
+            is_output_node=True,
+            **SHOWN_AGAIN,
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder=None, least_noise=None, most_noise=None):
+        if folder is not None and (not folder.strip() or Path(folder).name != folder.strip()):
+            return f'folder is "{folder}"; write a plain name, without slashes.'
+        if least_noise is not None and most_noise is not None and least_noise >= most_noise:
+            return f"least_noise is {least_noise:g} and most_noise {most_noise:g}; the first must be lower."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        clip,
+        vae,
+        scenes: Scenes,
+        folder: str,
+        looks: int = 3,
+        wrong: float = 0.5,
+        seed: int = 0,
+        batch: int = 16,
+        layers: str = "auto",
+        heads: str = "averaged",
+        least_noise: float = 0.05,
+        most_noise: float = 0.95,
+        most_gb: float = 8.0,
+    ) -> io.NodeOutput:
+        into = Path(folder_paths.get_output_directory()) / "learn-to-steer" / folder.strip()
+        layout = MapSettings(layers, heads).layout(model_layers(model))
+        progress = comfy.utils.ProgressBar(scenes.count)
+
+        def tell(done: int) -> None:
+            progress.update_absolute(done, scenes.count)
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+        wanted = Wanted(looks, wrong, (least_noise, most_noise), seed, batch)
+        recordings = record_into(into, model, clip, vae, scenes, layout, wanted, most_gb * 1e9, tell)
+        notes = told(recordings)
+        return io.NodeOutput(recordings, notes, ui=ui.PreviewText(notes))
+
+
+def told(recordings: Recordings) -> str:
+    """What is in a folder of recordings, for people."""
+    counts = recordings.counts
+    lines = [
+        f"{counts['looks']} looks, {counts['true']} under true prompts, with {counts['words']} words' maps of "
+        f"{recordings.layout}, in {recordings.folder}."
+    ]
+    lines += [f"Left out: {number} {why}." for why, number in recordings.left_out.items()]
+    return "\n".join([*lines, *recordings.made])
