@@ -32,7 +32,7 @@ NEEDED = {
 }  # fmt: skip
 LARGEST, WHOLE = 25e6, 45e6  # bytes
 # No scripts, no archives, nothing compiled.
-KINDS = {".css", ".jpg", ".js", ".json", ".md", ".png", ".py", ".safetensors", ".svg", ".toml"}
+KINDS = {".css", ".jpg", ".js", ".json", ".md", ".png", ".py", ".safetensors", ".svg", ".toml", ".webp"}
 
 
 @pytest.fixture(scope="module")

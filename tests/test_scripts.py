@@ -25,6 +25,7 @@ import accuracy
 import brand
 import check_types
 import cost
+import cutouts
 import diffusion
 import install
 import pytest
@@ -214,6 +215,33 @@ def test_sprites_are_cut_out_of_a_font(tmp_path, monkeypatch):
         assert (drawn.size, drawn.mode) == (shipped.size, shipped.mode) and drawn.getbbox()
 
 
+def test_cutouts_are_taken_of_their_sources(tmp_path, monkeypatch):
+    """Stand-ins of one picture each: cropped to what is visible, as large as a cell, and named by the table."""
+    font = ImageFont.load_default(109)
+    monkeypatch.setattr(cutouts.ImageFont, "truetype", lambda path, size: font)
+    monkeypatch.setattr(cutouts, "TABLE", tmp_path / "table.txt")
+    cutouts.TABLE.write_text("# of what\ncar | 41 | 42 | cars/car | auto/car, auto/old\nship | 43 | | | sea/ship\n")
+    picture = Image.new("RGBA", (90, 60))
+    picture.paste((255, 0, 0, 255), (20, 20, 60, 40))
+    for name in ("clipart/cars/car.png", "stamps/auto/car.png", "stamps/auto/old.png", "stamps/sea/ship.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / name)
+    (tmp_path / "fluent").mkdir()
+    picture.save(tmp_path / "fluent" / "42-fe0f.webp")
+    sources = [str(tmp_path / name) for name in ("fluent", "clipart", "stamps")]
+    cutouts.main(["any font", *sources, "--into", str(tmp_path)])
+    made = tmp_path / cutouts.CUTOUTS
+    assert json.loads((made / "index.json").read_text())["names"] == {
+        "drawn": ["car", "ship"], "rendered": ["car"], "clipart": ["car"], "photographed": ["car", "car", "ship"],
+    }  # fmt: skip
+    with Image.open(made / "photographed" / "sheet.webp") as sheet:
+        cells = [sheet.crop((at * cutouts.SIDE, 0, (at + 1) * cutouts.SIDE, cutouts.SIDE)) for at in range(4)]
+    boxes = [cell.getchannel("A").getbbox() for cell in cells]
+    assert boxes == [(0, 0, cutouts.SIDE, cutouts.SIDE // 2)] * 3 + [None]
+    with Image.open(made / "drawn" / "sheet.webp") as sheet:
+        assert sheet.getbbox()
+
+
 # --- Set-up and checks ------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +401,7 @@ COVERED = {
     "steering/prompts/__main__.py": "tests/test_prompts.py::test_command_line",
     "tests/host/test_import.py": "tests/host/test_import.py::test_nobody_else_notices",
     "tools/brand.py": test_the_registry_s_pictures_are_what_is_drawn,
+    "tools/cutouts.py": test_cutouts_are_taken_of_their_sources,
     "tools/check_types.py": test_mistakes_in_types_are_found_in_a_clone_of_any_name,
     "tools/help_pages.py": "tests/server/test_texts.py::test_the_tool_writes_the_pages",
     "tools/install.py": test_set_up_installs_once_and_lets_scripts_find_each_other,
