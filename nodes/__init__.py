@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension
 from .attention_capture import AttentionCapture, PreviewAttentionMaps
 from .choose_layers import ChooseLayers
 from .classifier_loss import L2SClassifierLoss, register_folders
+from .composed_scenes import ComposedScenes
 from .demo_model import LoadDemoModel
 from .judge import Judge, NameBoxes, PutBack
 from .regions import RegionsFromRelations
@@ -31,4 +32,5 @@ class LearnToSteer(ComfyExtension):
             Judge,
             PutBack,
             NameBoxes,
+            ComposedScenes,
         ]

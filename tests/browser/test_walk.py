@@ -114,18 +114,23 @@ def test_every_node_has_its_picture(editor, keep, template):
         keep(f"L2S_{name}", HELP, node)
 
 
-def test_a_node_of_no_template_has_its_picture(editor, keep):
-    """It goes with a detector, whose checkpoint no template can bring."""
-    name = "L2S_NameBoxes"
+@pytest.mark.parametrize("name", ["L2S_NameBoxes", "L2S_ComposedScenes"])
+def test_a_node_of_no_template_has_its_picture(editor, keep, name):
+    """Name Boxes goes with a detector, whose checkpoint no template can bring."""
     node = editor.page.evaluate(
         """name => {
             app.graph.clear()
             const node = LiteGraph.createNode(name)
             app.graph.add(node)
-            node.widgets[0].value = "dog"
+            if (name == "L2S_NameBoxes") node.widgets[0].value = "dog"
             return node.id
         }""",
         name,
     )
     editor.go_to(node)
+    if name == "L2S_ComposedScenes":
+        assert editor.press_run()
+        editor.wait_for("execution_success")
+        editor.page.evaluate("id => app.graph.getNodeById(id).setSize([400, 800])", node)
+        editor.shown(f"{node}")
     keep(name, HELP, node)

@@ -1,0 +1,144 @@
+"""Composed Scenes: pictures whose things are known, put together from cut-outs, to train a classifier on."""
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..steering import compose
+from ..steering.pictures import as_images, boxed
+from .host.screen import SHOWN_AGAIN, show
+
+ScenesType = io.Custom("L2S_SCENES")
+ALL = "all"
+BUT = "all but "
+SHOWN, SIDE = 6, 768  # scenes in the preview, and their longest side, px
+
+
+class ComposedScenes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="L2S_ComposedScenes",
+            display_name="Composed Scenes",
+            category="learn-to-steer",
+            description="Makes pictures whose things are known, to train a classifier on: cut-outs of many kinds and "
+            "looks on backgrounds, and your own transparent pictures among them. Needs no download and no detector.",
+            search_aliases=[
+                "learn to steer",
+                "training",
+                "dataset",
+                "synthetic",
+                "cut-outs",
+                "cutouts",
+                "emoji",
+                "boxes",
+            ],
+            inputs=[
+                io.Int.Input("count", default=2000, min=1, max=100_000, tooltip="How many scenes."),
+                io.Int.Input(
+                    "width", default=512, min=64, max=4096, step=8, tooltip="Best what the model was made for, px."
+                ),
+                io.Int.Input(
+                    "height", default=512, min=64, max=4096, step=8, tooltip="Best what the model was made for, px."
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=False,  # the editor would draw another after each run, as for samplers
+                    tooltip="Other scenes for another seed; the same ones for the same.",
+                ),
+                io.Int.Input(
+                    "most", default=compose.MOST, min=2, max=compose.MOST, tooltip="Most things in a scene; least is 2."
+                ),
+                io.Boolean.Input("bundled", default=True, tooltip="Use the cut-outs that come with this pack."),
+                io.Combo.Input(
+                    "looks",
+                    [ALL, *compose.LOOKS, *(BUT + look for look in compose.LOOKS)],
+                    default=ALL,
+                    tooltip="Which of the bundled looks to use: drawn is emoji, rendered is emoji in 3D, clipart is "
+                    "drawings, photographed is photos.",
+                ),
+                io.String.Input(
+                    "folder",
+                    default="",
+                    tooltip="A folder of your own PNGs or WebPs with transparent backgrounds, named by what they show, "
+                    'as "red car.png", "red car 2.png", or in subfolders so named. A path, or a name in the input '
+                    "folder. Empty: none.",
+                ),
+                io.String.Input(
+                    "kinds",
+                    multiline=True,
+                    default="",
+                    tooltip='Only these kinds, a line or comma each; empty: all. "cat: rendered clipart" takes a kind '
+                    "in these looks only.",
+                ),
+            ],
+            outputs=[
+                ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
+                io.Image.Output(display_name="preview", tooltip="A few scenes with the boxes of their things."),
+                io.String.Output(
+                    display_name="notes", tooltip="What the scenes are of, and what was left out, as text."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+            **SHOWN_AGAIN,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str = "", **given) -> str:
+        """Run again when the user's pictures are others."""
+        place = _place(folder)
+        return compose.marks(place) if place and place.is_dir() else ""
+
+    @classmethod
+    def execute(
+        cls,
+        count: int,
+        width: int,
+        height: int,
+        seed: int,
+        most: int,
+        bundled: bool,
+        looks: str,
+        folder: str,
+        kinds: str,
+    ) -> io.NodeOutput:
+        try:
+            cutouts, left_out = _cutouts(bundled, looks, folder, (width, height))
+            scenes = compose.scenes(compose.chosen(cutouts, kinds), count, (width, height), seed, most, left_out)
+        except ValueError as error:
+            show(cls, str(error))
+            raise
+        few = [scenes.at(number) for number in range(min(SHOWN, count))]
+        pictures = [boxed(scene.picture, scene.found) for scene in few]
+        for picture in pictures:
+            picture.thumbnail((SIDE, SIDE))
+        preview = as_images(pictures)
+        notes = "\n".join(filter(None, [scenes.made, scenes.notes]))
+        return io.NodeOutput(
+            scenes,
+            preview,
+            notes,
+            ui={**ui.PreviewImage(preview, cls=cls).as_dict(), **ui.PreviewText(notes).as_dict()},
+        )
+
+
+def _cutouts(bundled: bool, looks: str, folder: str, size: tuple[int, int]) -> tuple[tuple[compose.Cutout, ...], str]:
+    """All cut-outs that the inputs ask for, and a sentence on the user's that were left out."""
+    place = _place(folder)
+    if not bundled and not place:
+        raise ValueError("There is nothing to compose: switch bundled on, or name a folder of your own pictures.")
+    taken = [look for look in compose.LOOKS if looks in (ALL, look) or (looks.startswith(BUT) and looks != BUT + look)]
+    ours = tuple(cutout for cutout in compose.bundled() if cutout.look in taken) if bundled else ()
+    theirs, left_out = compose.own(place, compose.largest(size)) if place else ((), "")
+    return ours + theirs, left_out
+
+
+def _place(folder: str) -> Path | None:
+    """The folder that the user means; what is no path is a name in the input folder."""
+    name = folder.strip().strip('"')
+    return Path(folder_paths.get_input_directory()) / Path(name).expanduser() if name else None
