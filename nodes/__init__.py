@@ -8,9 +8,11 @@ from .classifier_loss import L2SClassifierLoss, register_folders
 from .composed_scenes import ComposedScenes
 from .demo_model import LoadDemoModel
 from .judge import Judge, NameBoxes, PutBack
+from .record_maps import RecordMaps
 from .regions import RegionsFromRelations
 from .relation_parse import RelationParse
 from .steered_ksampler import SteeredKSampler, SteeringReport, SteerModel
+from .train import TrainClassifier
 
 
 class LearnToSteer(ComfyExtension):
@@ -33,4 +35,6 @@ class LearnToSteer(ComfyExtension):
             PutBack,
             NameBoxes,
             ComposedScenes,
+            RecordMaps,
+            TrainClassifier,
         ]

@@ -10,11 +10,11 @@ from comfy_api.latest import io, ui
 from ..steering.dataset import Scenes
 from ..steering.maps import MapSettings
 from ..steering.recordings import Recordings
+from .composed_scenes import ScenesType
 from .host.capture import model_layers
 from .host.recorder import Wanted, record_into
 from .host.screen import SHOWN_AGAIN
 
-ScenesType = io.Custom("L2S_SCENES")
 RecordingsType = io.Custom("L2S_RECORDINGS")
 ALIASES = ["learn to steer", "training", "dataset"]
 
@@ -51,7 +51,14 @@ class RecordMaps(io.ComfyNode):
                     tooltip="Share of the looks whose prompt has a wrong relation. What is learnt without them is the "
                     "word, not the picture.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, tooltip="Draws prompts and noises."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=False,
+                    tooltip="Draws prompts and noises.",
+                ),
                 io.Int.Input(
                     "batch", default=16, min=1, max=256, advanced=True, tooltip="Looks in one pass of the model."
                 ),

@@ -40,7 +40,14 @@ class TrainClassifier(io.ComfyNode):
                 ),
                 io.Int.Input("steps", default=1500, min=1, max=100000, tooltip="Stops earlier when it gets no better."),
                 io.Int.Input("batch", default=128, min=1, max=4096, advanced=True, tooltip="Examples in a step."),
-                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, tooltip="Draws first weights and batches."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=False,
+                    tooltip="Draws first weights and batches.",
+                ),
             ],
             outputs=[
                 io.Combo.Output(

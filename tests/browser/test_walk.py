@@ -114,7 +114,7 @@ def test_every_node_has_its_picture(editor, keep, template):
         keep(f"L2S_{name}", HELP, node)
 
 
-@pytest.mark.parametrize("name", ["L2S_NameBoxes", "L2S_ComposedScenes"])
+@pytest.mark.parametrize("name", ["L2S_NameBoxes", "L2S_ComposedScenes", "L2S_RecordMaps", "L2S_TrainClassifier"])
 def test_a_node_of_no_template_has_its_picture(editor, keep, name):
     """Name Boxes goes with a detector, whose checkpoint no template can bring."""
     node = editor.page.evaluate(
