@@ -1,15 +1,20 @@
 """Composed Scenes: pictures whose things are known, put together from cut-outs, to train a classifier on."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..steering import compose
 from ..steering.pictures import as_images, boxed
 from .host.screen import SHOWN_AGAIN, show
 
+if TYPE_CHECKING:
+    from ..steering.compose import Cutout
+
 ScenesType = io.Custom("L2S_SCENES")
+# As in steering/compose.py, which is read when it is wanted: loading the pack takes next to no time.
+LOOKS, MOST = ("drawn", "rendered", "clipart", "photographed"), 4
 ALL = "all"
 BUT = "all but "
 SHOWN, SIDE = 6, 768  # scenes in the preview, and their longest side, px
@@ -50,13 +55,11 @@ class ComposedScenes(io.ComfyNode):
                     control_after_generate=False,  # the editor would draw another after each run, as for samplers
                     tooltip="Other scenes for another seed; the same ones for the same.",
                 ),
-                io.Int.Input(
-                    "most", default=compose.MOST, min=2, max=compose.MOST, tooltip="Most things in a scene; least is 2."
-                ),
+                io.Int.Input("most", default=MOST, min=2, max=MOST, tooltip="Most things in a scene; least is 2."),
                 io.Boolean.Input("bundled", default=True, tooltip="Use the cut-outs that come with this pack."),
                 io.Combo.Input(
                     "looks",
-                    [ALL, *compose.LOOKS, *(BUT + look for look in compose.LOOKS)],
+                    [ALL, *LOOKS, *(BUT + look for look in LOOKS)],
                     default=ALL,
                     tooltip="Which of the bundled looks to use: drawn is emoji, rendered is emoji in 3D, clipart is "
                     "drawings, photographed is photos.",
@@ -91,6 +94,8 @@ class ComposedScenes(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, folder: str = "", **given) -> str:
         """Run again when the user's pictures are others."""
+        from ..steering import compose
+
         place = _place(folder)
         return compose.marks(place) if place and place.is_dir() else ""
 
@@ -107,6 +112,8 @@ class ComposedScenes(io.ComfyNode):
         folder: str,
         kinds: str,
     ) -> io.NodeOutput:
+        from ..steering import compose
+
         try:
             cutouts, left_out = _cutouts(bundled, looks, folder, (width, height))
             scenes = compose.scenes(compose.chosen(cutouts, kinds), count, (width, height), seed, most, left_out)
@@ -127,12 +134,14 @@ class ComposedScenes(io.ComfyNode):
         )
 
 
-def _cutouts(bundled: bool, looks: str, folder: str, size: tuple[int, int]) -> tuple[tuple[compose.Cutout, ...], str]:
+def _cutouts(bundled: bool, looks: str, folder: str, size: tuple[int, int]) -> tuple[tuple["Cutout", ...], str]:
     """All cut-outs that the inputs ask for, and a sentence on the user's that were left out."""
+    from ..steering import compose
+
     place = _place(folder)
     if not bundled and not place:
         raise ValueError("There is nothing to compose: switch bundled on, or name a folder of your own pictures.")
-    taken = [look for look in compose.LOOKS if looks in (ALL, look) or (looks.startswith(BUT) and looks != BUT + look)]
+    taken = [look for look in LOOKS if looks in (ALL, look) or (looks.startswith(BUT) and looks != BUT + look)]
     ours = tuple(cutout for cutout in compose.bundled() if cutout.look in taken) if bundled else ()
     theirs, left_out = compose.own(place, compose.largest(size)) if place else ((), "")
     return ours + theirs, left_out

@@ -1,19 +1,21 @@
 """Record Maps: what a model attends to in pictures whose things are known, kept on disk to learn from."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..steering.dataset import Scenes
 from ..steering.maps import MapSettings
-from ..steering.recordings import Recordings
 from .composed_scenes import ScenesType
 from .host.capture import model_layers
-from .host.recorder import Wanted, record_into
 from .host.screen import SHOWN_AGAIN
+
+if TYPE_CHECKING:
+    from ..steering.dataset import Scenes
+    from ..steering.recordings import Recordings
 
 RecordingsType = io.Custom("L2S_RECORDINGS")
 ALIASES = ["learn to steer", "training", "dataset"]
@@ -109,7 +111,7 @@ class RecordMaps(io.ComfyNode):
         model,
         clip,
         vae,
-        scenes: Scenes,
+        scenes: "Scenes",
         folder: str,
         looks: int = 3,
         wrong: float = 0.5,
@@ -121,6 +123,8 @@ class RecordMaps(io.ComfyNode):
         most_noise: float = 0.95,
         most_gb: float = 8.0,
     ) -> io.NodeOutput:
+        from .host.recorder import Wanted, record_into  # read when it is wanted: loading the pack takes next to no time
+
         into = Path(folder_paths.get_output_directory()) / "learn-to-steer" / folder.strip()
         layout = MapSettings(layers, heads).layout(model_layers(model))
         progress = comfy.utils.ProgressBar(scenes.count)
@@ -135,7 +139,7 @@ class RecordMaps(io.ComfyNode):
         return io.NodeOutput(recordings, notes, ui=ui.PreviewText(notes))
 
 
-def told(recordings: Recordings) -> str:
+def told(recordings: "Recordings") -> str:
     """What is in a folder of recordings, for people."""
     counts = recordings.counts
     lines = [

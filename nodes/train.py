@@ -1,18 +1,22 @@
 """Train L2S Classifier: recordings -> a classifier for the model that they are of, and how good it is."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..steering.losses.files import NETWORKS
 from ..steering.pictures import as_images, learning
-from ..steering.recordings import Recordings
-from ..steering.train import NETWORKS, Curve, Training, card, leak, save, train
 from .classifier_loss import FOLDER
 from .host.screen import SHOWN_AGAIN
 from .record_maps import ALIASES, RecordingsType, told
+
+if TYPE_CHECKING:
+    from ..steering.recordings import Recordings
+    from ..steering.train import Curve
 
 
 class TrainClassifier(io.ComfyNode):
@@ -69,11 +73,13 @@ class TrainClassifier(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, recordings: Recordings, name: str, network: str, steps: int = 1500, batch: int = 128, seed: int = 0
+        cls, recordings: "Recordings", name: str, network: str, steps: int = 1500, batch: int = 128, seed: int = 0
     ) -> io.NodeOutput:
+        from ..steering.train import Training, card, leak, save, train  # read when it is wanted, as in Record Maps
+
         progress = comfy.utils.ProgressBar(steps)
 
-        def tell(step: int, curve: Curve) -> None:
+        def tell(step: int, curve: "Curve") -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             shown = ("JPEG", learning(curve, steps), 512) if curve.steps and curve.steps[-1] == step else None
             progress.update_absolute(step, steps, shown)

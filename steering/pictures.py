@@ -1,6 +1,7 @@
 """Pictures of what happened: words' attention over a picture, satisfaction over the steps, and verdicts with boxes."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 from .judge import Found, Verdict
 from .relations import Box
 from .report import Report
-from .train import Curve
+
+if TYPE_CHECKING:
+    from .train import Curve
 
 # One a word and one a wish, over and over; web/steering.js has the wishes' too.
 WORDS = ("#ff9f1c", "#35b6ff", "#e05cff", "#4ddb6d", "#ff5c5c", "#ffe14d")
@@ -205,7 +208,7 @@ def bars(scores: list[float], chosen: range, size: tuple[int, int] = (640, 320))
     return sheet
 
 
-def learning(curve: Curve, steps: int, size: tuple[int, int] = (640, 400)) -> Image.Image:
+def learning(curve: "Curve", steps: int, size: tuple[int, int] = (640, 400)) -> Image.Image:
     """How a training went: what it read rightly, from 0 to 1, and its loss beside its highest, over the steps."""
     sheet = Image.new("RGB", size, BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)

@@ -17,6 +17,7 @@ from torch import Tensor
 from .dataset import STRAIGHT, held_out
 from .losses import files
 from .losses.classifier import ClassifierConfig, RelationClassifier
+from .losses.files import NETWORKS
 from .losses.geometry import mask, offsets
 from .losses.places import PlaceReader, PlacesConfig
 from .losses.published import PublishedClassifier, untrained
@@ -24,11 +25,7 @@ from .recordings import Recording
 from .relations import MIRRORS, clear
 from .relations import mirrored as mirrored_relation
 
-NETWORKS = READER, CLASSIFIER, PUBLISHED = (
-    "reader of places",
-    "relation classifier",
-    "relation classifier, as published",
-)
+READER, CLASSIFIER, PUBLISHED = NETWORKS
 BANDS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # of noise levels that accuracy is told for
 STEPS = (0.93, 0.85, 0.75, 0.65, 0.5, 0.3, 0.1)  # noise levels that the published network knows, as its step numbers
 CHECKED = 10  # one scene in so many is kept from learning to see when to stop

@@ -14,6 +14,7 @@ from ..maps import MapLayout
 
 FORMATS = ("learn-to-steer relation classifier 1", "learn-to-steer reader of places 1", "learn-to-steer published 1")
 CLASSIFIER, PLACES, PUBLISHED = FORMATS
+NETWORKS = ("reader of places", "relation classifier", "relation classifier, as published")  # for people
 
 
 class File(NamedTuple):

@@ -2,7 +2,9 @@
 
 import folder_paths
 import pytest
+from learn_to_steer.nodes import composed_scenes
 from learn_to_steer.nodes.composed_scenes import ComposedScenes
+from learn_to_steer.steering import compose
 from learn_to_steer.steering.dataset import looks
 from PIL import Image
 
@@ -87,3 +89,7 @@ def test_it_runs_again_when_the_pictures_are_others(pictures):
 def test_mistakes_are_said(wrong, said):
     with pytest.raises(ValueError, match=said):
         run(**wrong)
+
+
+def test_the_node_offers_what_there_is():
+    assert (composed_scenes.LOOKS, composed_scenes.MOST) == (compose.LOOKS, compose.MOST)

@@ -13,7 +13,7 @@ from learn_to_steer.nodes.record_maps import RecordMaps
 from learn_to_steer.nodes.relation_parse import RelationParse
 from learn_to_steer.nodes.train import TrainClassifier
 from learn_to_steer.steering.dataset import Scene, Scenes
-from learn_to_steer.steering.train import NETWORKS
+from learn_to_steer.steering.losses.files import NETWORKS
 from PIL import Image
 from scenes import KINDS, compose, render
 
