@@ -368,8 +368,8 @@ FLUX_VAE = Model("ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged
 
 
 def measured() -> dict[str, list[float]]:
-    """Shares right on the demo model, of one and of two relations, as bench/methods.json has them."""
-    rows = json.loads((ROOT / BENCH / "methods.json").read_text())["rows"]
+    """Shares right on the demo model, of one and of two relations, as bench/results.json has them."""
+    rows = json.loads((ROOT / BENCH / "results.json").read_text())["rows"]
     methods = {"plain": "plain", "geometry": "steered, geometry alone"}
     return {
         name: [row["relation_correct"] for row in rows if row["method"] == method] for name, method in methods.items()
