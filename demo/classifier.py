@@ -9,7 +9,6 @@ classifier_weights/emoji_world.safetensors and emoji_world_true_prompts.safetens
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from learn_to_steer.nodes.host.words import find_words
 from learn_to_steer.steering.losses.classifier import save
 from learn_to_steer.steering.maps import MapSettings, noise_level, pooling, shapes
 from learn_to_steer.steering.prompts import parse
-from learn_to_steer.steering.recordings import Recording
+from learn_to_steer.steering.recordings import Recording, together
 from learn_to_steer.steering.relations import clear
 from learn_to_steer.steering.train import CLASSIFIER, Training, learner, measured, train
 from scenes import KINDS, RELATIONS, SIZE, Thing, held_out, relation_prompt
@@ -88,18 +87,6 @@ class Recorder:
         kinds, centres = self.scenes["kinds"][scene].tolist(), self.scenes["centres"][scene].tolist()
         things = [Thing(kind, *centres[kinds.index(KINDS.index(kind))], 48.0) for kind in (subject, object)]
         return torch.tensor([thing.found().box for thing in things]) / SIZE
-
-
-def together(parts: Sequence[Recording]) -> Recording:
-    """Recordings of one layout as one."""
-    looks = torch.tensor([0, *(len(part.level) for part in parts)]).cumsum(0)[:-1].tolist()
-    joined = {
-        name: torch.cat([getattr(part, name) for part in parts])
-        for name in ("maps", "strength", "boxes", "level", "true", "scene")
-    }
-    look = torch.cat([part.look + before for part, before in zip(parts, looks, strict=True)])
-    names = tuple(name for part in parts for name in part.names)
-    return replace(parts[0], **joined, look=look, names=names)
 
 
 def clear_pairs(scenes: dict[str, torch.Tensor], rng: np.random.Generator) -> tuple[list, list]:

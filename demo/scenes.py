@@ -7,12 +7,13 @@ from itertools import combinations
 import host  # noqa: F401  makes `learn_to_steer` importable
 
 import numpy as np
+from learn_to_steer.steering.dataset import SPELLED, STRAIGHT, phrase
 from learn_to_steer.steering.judge import Found
 from PIL import Image
 from sprites import CELL, CODEPOINTS, SHEET
 
 KINDS = tuple(CODEPOINTS)
-RELATIONS = ("left of", "right of", "above", "below")
+RELATIONS = STRAIGHT
 SIZE = 128  # px, a picture's side
 GRID = 16  # latent cells along a side
 CELL_PX = SIZE // GRID
@@ -96,27 +97,11 @@ def cells(things: list[Thing]) -> np.ndarray:
 # --- Captions -------------------------------------------------------------------------------------------------------
 
 
-def phrase(kind: str) -> str:
-    """The kind with its article: "a dog", "an elephant"."""
-    return ("an " if kind[0] in "aeiou" else "a ") + kind
-
-
-def spelled(rng: np.random.Generator, relation: str) -> str:
-    """The relation as people write it."""
-    ways = {
-        "left of": ("left of", "to the left of", "on the left of"),
-        "right of": ("right of", "to the right of", "on the right of"),
-        "above": ("above", "over", "on top of"),
-        "below": ("below", "under", "beneath"),
-    }
-    return str(rng.choice(ways[relation]))
-
-
 def relation_prompt(rng: np.random.Generator, kinds: list[str], relations: list[str]) -> str:
     """ "a photo of a dog left of a cat and above a bus": every relation is between neighbours, chained."""
     text = phrase(kinds[0])
     for relation, kind in zip(relations, kinds[1:], strict=True):
-        text += f" {spelled(rng, relation)} {phrase(kind)}"
+        text += f" {rng.choice(SPELLED[relation])} {phrase(kind)}"
     return rng.choice(["a photo of ", ""]) + text
 
 

@@ -99,8 +99,8 @@ class RecordMaps(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder=None, least_noise=None, most_noise=None):
-        if folder is not None and (not folder.strip() or Path(folder).name != folder.strip()):
-            return f'folder is "{folder}"; write a plain name, without slashes.'
+        if folder is not None and (problem := problem_of_name("folder", folder)):
+            return problem
         if least_noise is not None and most_noise is not None and least_noise >= most_noise:
             return f"least_noise is {least_noise:g} and most_noise {most_noise:g}; the first must be lower."
         return True
@@ -125,6 +125,8 @@ class RecordMaps(io.ComfyNode):
     ) -> io.NodeOutput:
         from .host.recorder import Wanted, record_into  # read when it is wanted: loading the pack takes next to no time
 
+        if problem := problem_of_name("folder", folder):  # a linked one comes only now
+            raise ValueError(problem)
         into = Path(folder_paths.get_output_directory()) / "learn-to-steer" / folder.strip()
         layout = MapSettings(layers, heads).layout(model_layers(model))
         progress = comfy.utils.ProgressBar(scenes.count)
@@ -137,6 +139,14 @@ class RecordMaps(io.ComfyNode):
         recordings = record_into(into, model, clip, vae, scenes, layout, wanted, most_gb * 1e9, tell)
         notes = told(recordings)
         return io.NodeOutput(recordings, notes, ui=ui.PreviewText(notes))
+
+
+def problem_of_name(what: str, name: str) -> str | None:
+    """Why this input cannot name a file or folder of ours, as a sentence; None when it can."""
+    plain = name.strip()
+    if plain in ("", "..") or Path(plain).name != plain:
+        return f'{what} is "{name}"; write a plain name, without slashes.'
+    return None
 
 
 def told(recordings: "Recordings") -> str:

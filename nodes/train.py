@@ -12,7 +12,7 @@ from ..steering.losses.files import NETWORKS
 from ..steering.pictures import as_images, learning
 from .classifier_loss import FOLDER
 from .host.screen import SHOWN_AGAIN
-from .record_maps import ALIASES, RecordingsType, told
+from .record_maps import ALIASES, RecordingsType, problem_of_name, told
 
 if TYPE_CHECKING:
     from ..steering.recordings import Recordings
@@ -67,9 +67,7 @@ class TrainClassifier(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name=None):
-        if name is not None and (not name.strip() or Path(name).name != name.strip()):
-            return f'name is "{name}"; write a plain name, without slashes.'
-        return True
+        return True if name is None else problem_of_name("name", name) or True
 
     @classmethod
     def execute(
@@ -77,6 +75,8 @@ class TrainClassifier(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..steering.train import Training, card, leak, save, train  # read when it is wanted, as in Record Maps
 
+        if problem := problem_of_name("name", name):  # a linked one comes only now
+            raise ValueError(problem)
         progress = comfy.utils.ProgressBar(steps)
 
         def tell(step: int, curve: "Curve") -> None:

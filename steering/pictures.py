@@ -194,10 +194,7 @@ def bars(scores: list[float], chosen: range, size: tuple[int, int] = (640, 320))
     sheet = Image.new("RGB", size, BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     left, right, top, bottom = 44, size[0] - 16, 16, size[1] - 36
-    for level in (0.0, 0.5, 1.0):
-        y = bottom - level * (bottom - top)
-        draw.line([(left, y), (right, y)], FRAME)
-        draw.text((left - 8, y), f"{level:g}", FAINT, font, anchor="rm")
+    _levels(draw, font, (left, top, right, bottom))
     width = (right - left) / len(scores)
     for layer, score in enumerate(scores):
         x, y = left + layer * width, bottom - max(0.0, min(1.0, score)) * (bottom - top)
@@ -208,15 +205,21 @@ def bars(scores: list[float], chosen: range, size: tuple[int, int] = (640, 320))
     return sheet
 
 
+def _levels(draw, font, area: Box) -> None:
+    """Lines at 0, a half and 1, from the area's bottom to its top."""
+    left, top, right, bottom = area
+    for level in (0.0, 0.5, 1.0):
+        y = bottom - level * (bottom - top)
+        draw.line([(left, y), (right, y)], FRAME)
+        draw.text((left - 8, y), f"{level:g}", FAINT, font, anchor="rm")
+
+
 def learning(curve: "Curve", steps: int, size: tuple[int, int] = (640, 400)) -> Image.Image:
     """How a training went: what it read rightly, from 0 to 1, and its loss beside its highest, over the steps."""
     sheet = Image.new("RGB", size, BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     left, right, top, bottom = 44, size[0] - 20, 16, size[1] - 116
-    for level in (0.0, 0.5, 1.0):
-        y = bottom - level * (bottom - top)
-        draw.line([(left, y), (right, y)], FRAME)
-        draw.text((left - 8, y), f"{level:g}", FAINT, font, anchor="rm")
+    _levels(draw, font, (left, top, right, bottom))
     for step in (0, steps):
         draw.text((left + (right - left) * step / steps, bottom + 16), str(step), FAINT, font, anchor="mm")
     highest = max([*curve.learnt, *curve.checked, 1e-9])

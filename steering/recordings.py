@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,16 @@ class Recordings:
 
     def load(self) -> Recording:
         """All shards as one. Raises ValueError, naming the file, for one that is damaged."""
-        parts = [_tensors(path) for path in shards(self.folder)]
-        before = 0  # looks of the earlier shards
-        for tensors, _ in parts:
-            tensors["look"] = tensors["look"] + before
-            before += len(tensors["level"])
-        joined = {name: torch.cat([tensors[name] for tensors, _ in parts]) for name in TENSORS}
-        names = tuple(name for _, about in parts for name in about["names"])
-        return Recording(layout=self.layout, names=names, made=self.made, **joined)
+        return together([_shard(path) for path in shards(self.folder)])
+
+
+def together(parts: Sequence[Recording]) -> Recording:
+    """Recordings of one layout as one, look after look."""
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
+    befores = [0, *accumulate(len(part.level) for part in parts)]
+    joined["look"] = torch.cat([part.look + before for part, before in zip(parts, befores, strict=False)])
+    names = tuple(name for part in parts for name in part.names)
+    return Recording(layout=parts[0].layout, names=names, made=parts[0].made, **joined)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -130,13 +133,15 @@ def _summed(counts: Sequence[dict[str, int]]) -> dict[str, int]:
     return total
 
 
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _shard(path: Path) -> Recording:
     about = _about(path)
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in TENSORS}, about
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
+    layout = MapLayout(**about["layout"])
+    return Recording(layout=layout, names=tuple(about["names"]), made=tuple(about["made"]), **tensors)
 
 
 def _about(path: Path) -> dict[str, Any]:

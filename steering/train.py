@@ -305,7 +305,8 @@ def train(
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(cards):
         torch.manual_seed(training.seed)
         one = learner(network, recording, device)
-        if not all(len(pairs_of(recording).among(part)) for part in parts):
+        pairs = pairs_of(recording)
+        if not all(len(pairs.among(part)) for part in parts):
             raise ValueError("No two things stand in a clear relation in the recordings. Record more scenes.")
         rate = RATES[network]
         optimizer = torch.optim.AdamW(one.network.parameters(), lr=rate, weight_decay=0.05)
@@ -321,7 +322,7 @@ def train(
             schedule.step()
             losses.append(loss.item())
             if step % EVERY == 0 or step == training.steps:
-                _check(one, recording, parts.checked, curve, step, losses)
+                _check(one, pairs.among(parts.checked), parts.checked, curve, step, losses)
                 losses = []
                 if curve.checked[-1] < best:
                     best, taken, weights = curve.checked[-1], step, copy.deepcopy(one.network.state_dict())
@@ -329,15 +330,16 @@ def train(
                 tell(step, curve)
             if step - taken > EVERY * training.patience:
                 break
+        if not weights:
+            raise FloatingPointError("The loss is not a finite number: the recordings hold maps that are none.")
         one.network.load_state_dict(weights)
         one.network.requires_grad_(False).train(False)
         return Trained(one.network, measured(one, recording, parts.measured), curve, taken)
 
 
-def _check(one: Learner, recording: Recording, looks: Tensor, curve: Curve, step: int, losses: list[float]) -> None:
+def _check(one: Learner, pairs: Pairs, looks: Tensor, curve: Curve, step: int, losses: list[float]) -> None:
     one.network.train(False)
     with torch.no_grad():
-        pairs = pairs_of(recording).among(looks)
         right = _right(one, pairs)
         curve.steps.append(step)
         curve.learnt.append(sum(losses) / max(len(losses), 1))

@@ -5,7 +5,6 @@ One network serves every wish that is geometry and any number of things, and no 
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -84,10 +83,6 @@ def places(reader: PlaceReader, maps: Tensor, level: float) -> Tensor:
     flat = maps.flatten(0, 1)
     likely = reader(flat, flat.new_full((len(flat),), level)).softmax(-1)
     return likely.view(*maps.shape[:2], *maps.shape[-2:])
-
-
-def save(reader: PlaceReader, path: Path) -> None:
-    files.save(reader, files.PLACES, reader.config, path)
 
 
 def of(file: files.File) -> PlaceReader:
