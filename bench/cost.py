@@ -3,8 +3,9 @@
     python bench/cost.py
     python bench/cost.py --device cuda --full
 
-Models of true width with random weights, made by the host's own classes: SD1.5's UNet, and a transformer of FLUX's
-width (of its full depth with --full, else of as few blocks as told). Measured on each, in turns within one process:
+Models of true width with random weights, made by the host's own classes: SD1.5's UNet, SDXL's (on a card, or where
+--models asks for it), and a transformer of FLUX's width (of its full depth with --full, else of as few blocks as told).
+Measured on each, in turns within one process:
 
 - plain step: the model under the positive and the negative prompt, batched as the host does, with its usual attention
   (on the CPU a slow one: so with PyTorch's too, which is the usual one on a card, and not measured apart there);
@@ -74,6 +75,12 @@ UNET = {
     "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": 768, "adm_in_channels": None,
     "use_linear_in_transformer": False, "use_temporal_attention": False, "use_temporal_resblock": False,
 }  # fmt: skip
+XL = UNET | {
+    "num_classes": "sequential", "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "context_dim": 2048, "adm_in_channels": 2816,
+    "num_head_channels": 64, "use_linear_in_transformer": True,
+}  # fmt: skip
 FLUX = {
     "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 768, "context_in_dim": 4096,
     "hidden_size": 3072, "mlp_ratio": 4.0, "num_heads": 24, "depth": 19, "depth_single_blocks": 38,
@@ -82,8 +89,10 @@ FLUX = {
 }  # fmt: skip
 SMALLER = (
     {"model_channels": 32, "context_dim": 24},
+    {"model_channels": 64, "context_dim": 24, "adm_in_channels": 6 * 256 + 24, "transformer_depth_middle": 2,
+     "transformer_depth": [0, 0, 1, 1, 2, 2], "transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2]},
     {"hidden_size": 64, "num_heads": 2, "axes_dim": [8, 12, 12], "context_in_dim": 32, "vec_in_dim": 24},
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,15 +115,20 @@ class Case:
 def cases(args) -> list[Case]:
     cuda = args.device == "cuda"
     text = 512 if cuda else 256
-    unet, flux = UNET, FLUX
+    unet, xl, flux = UNET, XL, FLUX
     if args.tiny:
-        unet, flux = UNET | SMALLER[0], FLUX | SMALLER[1]
+        unet, xl, flux = UNET | SMALLER[0], XL | SMALLER[1], FLUX | SMALLER[2]
     sides, text = ((16,), 16) if args.tiny else ((64, 128), text)
     repeat = args.repeat or 3
     chosen = [
         Case("SD1.5, 512 px", "SD15", unet, (1, 4, sides[0], sides[0]), 77, False, 7.0,
              args.dtype or ("float16" if cuda else "bfloat16"), "auto", repeat),
     ]  # fmt: skip
+    if cuda or args.tiny or args.models:
+        chosen.append(
+            Case("SDXL, 1024 px", "SDXL", xl, (1, 4, sides[-1], sides[-1]), 77, False, 7.0,
+                 args.dtype or ("float16" if cuda else "bfloat16"), "auto", repeat)
+        )  # fmt: skip
     for side, depth in zip(sides, (args.depth, args.depth_1024), strict=False):
         double, single = (19, 38) if args.full else depth
         # Half of the layers, as "auto" chooses at FLUX's own depth; of so few it would choose all.
@@ -158,6 +172,8 @@ class Passes:
     def _conditioning(self):
         width = self.case.unet.get("context_in_dim") or self.case.unet["context_dim"]
         pooled = self.case.unet.get("vec_in_dim")
+        if whole := self.case.unet.get("adm_in_channels"):
+            pooled = whole - 6 * 256  # SDXL's sizes of the picture stand beside it
         conds = {}
         for name in ("positive", "negative"):
             values = {"pooled_output": torch.randn(1, pooled)} if pooled else {}
