@@ -17,6 +17,7 @@ RELATIONS = STRAIGHT
 SIZE = 128  # px, a picture's side
 GRID = 16  # latent cells along a side
 CELL_PX = SIZE // GRID
+SHARES = (0.08, 0.37, 0.2, 0.35)  # of scenes with one, two, three, four things: many full ones, they are the hard ones
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,51 @@ def relation_prompt(rng: np.random.Generator, kinds: list[str], relations: list[
     return rng.choice(["a photo of ", ""]) + text
 
 
-def caption(rng: np.random.Generator, kinds: list[str]) -> str:
+def caption(rng: np.random.Generator, things: list[Thing]) -> str:
     """A web-like caption: names what is there, in any order; its relation words, when it has some, are chance."""
-    kinds = list(rng.permutation(kinds))
+    kinds = [things[i].kind for i in rng.permutation(len(things))]
+    if len(kinds) > 1 and rng.random() < 0.35:
+        return relation_prompt(rng, kinds, list(rng.choice(RELATIONS, len(kinds) - 1)))
+    return _list(rng, kinds)
+
+
+def web_caption(rng: np.random.Generator, things: list[Thing], true: float = 0.6, related: float = 0.66) -> str:
+    """As `caption`, but its relation words know a little, as the web's do: with the chance `true` all of them hold,
+    else none does. `related`: how many of the captions of several things hold relation words."""
+    things = [things[i] for i in rng.permutation(len(things))]
+    kinds = [thing.kind for thing in things]
+    if len(things) == 1 or rng.random() >= related:
+        return _list(rng, kinds)
+    right = rng.random() < true
+    relations = []
+    for subject, object in zip(things, things[1:], strict=False):
+        holding = true_relations(subject, object)
+        relations.append(str(rng.choice([relation for relation in RELATIONS if (relation in holding) == right])))
+    return relation_prompt(rng, kinds, relations)
+
+
+def true_relations(subject: Thing, object: Thing) -> list[str]:
+    """What can be said of two things: one relation, or two on a diagonal (within 60 degrees of the axis)."""
+    x, y = subject.x - object.x, subject.y - object.y
+    along = {"left of": -x, "right of": x, "above": -y, "below": y}
+    return [relation for relation in RELATIONS if along[relation] > 0.5 * np.hypot(x, y)]
+
+
+def _list(rng: np.random.Generator, kinds: list[str]) -> str:
+    """A caption without relation words."""
     style = rng.random()
     if len(kinds) == 1:
         text = phrase(kinds[0])
-    elif style < 0.35:
-        return relation_prompt(rng, kinds, list(rng.choice(RELATIONS, len(kinds) - 1)))
-    elif style < 0.5:
+    elif style < 0.23:
         text = " ".join(kinds)
-    elif style < 0.65:
+    elif style < 0.46:
         text = f" {rng.choice(['with', 'next to', 'beside', 'and'])} ".join(map(phrase, kinds))
     else:
         text = ", ".join(map(phrase, kinds[:-1])) + " and " + phrase(kinds[-1])
     return str(rng.choice(["a photo of ", "a picture of ", "", "", "an emoji of "])) + text
 
 
-def any_kinds(rng: np.random.Generator, shares: tuple[float, ...] = (0.1, 0.45, 0.25, 0.2)) -> list[str]:
+def any_kinds(rng: np.random.Generator, shares: tuple[float, ...] = SHARES) -> list[str]:
     """Kinds for one scene, all different; shares: how often one, two, three, four of them."""
     return list(rng.choice(KINDS, 1 + rng.choice(len(shares), p=shares), replace=False))
 

@@ -114,14 +114,14 @@ class Progress:
         self.name, self.start, self.steps, self.every = name, start, steps, every
         self.began, self.sums, self.count = time.time(), {}, 0
 
-    def __call__(self, step: int, **values: float) -> None:
+    def __call__(self, step: int, **values: float | torch.Tensor) -> None:
         for key, value in values.items():
-            self.sums[key] = self.sums.get(key, 0.0) + float(value)
+            self.sums[key] = self.sums.get(key, 0.0) + value  # a card is not waited for until the line is due
         self.count += 1
         if step % self.every and step != self.steps:
             return
         seconds = time.time() - self.began
         left = seconds / max(step - self.start, 1) * (self.steps - step)
-        numbers = "  ".join(f"{key} {total / self.count:.4f}" for key, total in self.sums.items())
+        numbers = "  ".join(f"{key} {float(total) / self.count:.4f}" for key, total in self.sums.items())
         print(f"{self.name} {step}/{self.steps}  {numbers}  {seconds / 60:.1f} min, {left / 60:.1f} left", flush=True)
         self.sums, self.count = {}, 0

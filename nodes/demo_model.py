@@ -16,12 +16,14 @@ from comfy_api.latest import io
 from safetensors import safe_open
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
-UNET, CLIP, VAE = (WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "clip", "vae"))
+UNET, FLOW, CLIP, VAE = (WEIGHTS / f"emoji_{part}.safetensors" for part in ("unet", "flow", "clip", "vae"))
 
 # The standard CLIP tokenizer with a text model of 96 channels.
 CLIP_CONFIG = {
     "hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 3, "num_hidden_layers": 2, "projection_dim": 96,
 }  # fmt: skip
+POSITIONS = "text_model.embeddings.position_embedding.weight"
+FLOW_TOKENS = 32  # the transformer reads shorter texts than 77 tokens: that many would take a fifth of its time
 
 
 class EmojiLatents(comfy.latent_formats.LatentFormat):
@@ -49,6 +51,26 @@ class EmojiWorld(comfy.supported_models_base.BASE):
         return False  # the base class takes more than four channels for an inpainting model
 
 
+class EmojiFlow(comfy.supported_models_base.BASE):
+    """A transformer of Flux's kind: joint attention over the text's tokens and 256 of the picture, flow matching.
+
+    The text reaches the picture through attention alone: there is no pooled vector beside it.
+    """
+
+    unet_config = {
+        "image_model": "flux", "in_channels": 8, "out_channels": 8, "patch_size": 1, "vec_in_dim": None,
+        "context_in_dim": 96, "hidden_size": 224, "mlp_ratio": 4.0, "num_heads": 7, "depth": 2,
+        "depth_single_blocks": 6, "axes_dim": [4, 14, 14], "theta": 100, "qkv_bias": False, "guidance_embed": False,
+        "txt_ids_dims": [],
+    }  # fmt: skip
+    unet_extra_config = {}
+    sampling_settings = {"shift": 0.7}  # e^0.7 = 2: half of the steps go to noise levels above 2/3
+    latent_format = EmojiLatents
+
+    def get_model(self, state_dict, prefix="", device=None):
+        return comfy.model_base.Flux(self, device=device)
+
+
 def unet(device="cpu") -> comfy.model_base.BaseModel:
     """The untrained model in float32, without initial values."""
     config = EmojiWorld(EmojiWorld.unet_config)
@@ -56,12 +78,25 @@ def unet(device="cpu") -> comfy.model_base.BaseModel:
     return config.get_model({}, "", device=device)
 
 
-def clip(state: dict | None = None) -> comfy.sd.CLIP:
-    """The text encoder, with weights when they are given."""
+def flow(device="cpu") -> comfy.model_base.BaseModel:
+    """The untrained transformer in float32, without initial values."""
+    config = EmojiFlow(EmojiFlow.unet_config)
+    config.set_inference_dtype(torch.float32, None)
+    return config.get_model({}, "", device=device)
+
+
+def clip(state: dict | None = None, length: int = 77) -> comfy.sd.CLIP:
+    """The text encoder, with weights when they are given. A text is padded to a multiple of length tokens."""
+    if state:  # it reads from left to right: a shorter one of the same weights says the same
+        state = state | {POSITIONS: state[POSITIONS][:length]}
     target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel)
     target.params = {}
-    states = [] if state is None else [state]
-    return comfy.sd.CLIP(target, state_dict=states, model_options={"clip_l_model_config": CLIP_CONFIG})
+    return comfy.sd.CLIP(
+        target,
+        state_dict=[state] if state else [],
+        tokenizer_data={"clip_l_max_length": length},
+        model_options={"clip_l_model_config": CLIP_CONFIG | {"max_position_embeddings": length}},
+    )
 
 
 def load(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
@@ -69,9 +104,18 @@ def load(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, 
 
     Raises ValueError when a weights file is missing or damaged.
     """
+    return _load(UNET, unet(), 77, folder)
+
+
+def load_flow(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+    """The same with the transformer in the UNet's place; text encoder and autoencoder are the same."""
+    return _load(FLOW, flow(), FLOW_TOKENS, folder)
+
+
+def _load(weights: Path, model: comfy.model_base.BaseModel, length: int, folder: Path | None):
     states = {}
-    unet_path, clip_path, vae_path = (folder / path.name if folder else path for path in (UNET, CLIP, VAE))
-    for path in (unet_path, clip_path, vae_path):
+    model_path, clip_path, vae_path = (folder / path.name if folder else path for path in (weights, CLIP, VAE))
+    for path in (model_path, clip_path, vae_path):
         try:
             states[path] = {
                 name: t.float() for name, t in comfy.utils.load_torch_file(str(path), safe_load=True).items()
@@ -81,11 +125,10 @@ def load(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, 
                 f"The demo model's file {path} is missing or damaged ({error}). Install the pack again, or "
                 f"run `make train`."
             ) from error
-    with safe_open(unet_path, "pt") as file:
+    with safe_open(model_path, "pt") as file:
         metadata = file.metadata() or {}
 
-    model = unet()
-    model.diffusion_model.load_state_dict(states[unet_path])
+    model.diffusion_model.load_state_dict(states[model_path])
     model.diffusion_model.train(False)
     model.latent_format.latent_rgb_factors = json.loads(metadata.get("latent_rgb_factors", "null"))
     model.latent_format.latent_rgb_factors_bias = json.loads(metadata.get("latent_rgb_bias", "null"))
@@ -94,7 +137,7 @@ def load(folder: Path | None = None) -> tuple[comfy.model_patcher.ModelPatcher, 
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
-    text = clip(states[clip_path])
+    text = clip(states[clip_path], length)
     # The host only warns when a text encoder's weights are missing, and goes on with whatever lay in memory.
     if text.cond_stage_model.clip_l.transformer.state_dict().keys() != states[clip_path].keys():
         raise ValueError(f"{clip_path} holds another text encoder's weights. Install the pack again.")

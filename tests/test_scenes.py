@@ -20,6 +20,8 @@ from scenes import (
     held_out,
     relation_prompt,
     render,
+    true_relations,
+    web_caption,
 )
 
 
@@ -66,7 +68,7 @@ def test_captions_tell_nothing_about_where():
     agreed = told = 0
     for _ in range(6000):
         things = compose(rng, list(rng.choice(KINDS, 2, replace=False)))
-        wishes = parse(caption(rng, [thing.kind for thing in things])).wishes
+        wishes = parse(caption(rng, things)).wishes
         by_kind = {thing.kind: thing for thing in things}
         for wish in (w for w in wishes if w.relation in RELATIONS):  # captions say "next to" too
             subject, object = by_kind[wish.subject.text], by_kind[wish.object.text]
@@ -77,12 +79,33 @@ def test_captions_tell_nothing_about_where():
     assert 0.21 < agreed / told < 0.29  # three standard errors around a quarter
 
 
+def test_web_captions_are_true_as_often_as_told():
+    """All relations of a caption hold, or none does; two thirds of the captions have relation words."""
+    rng = np.random.default_rng(12)
+    related = right = 0
+    for _ in range(2000):
+        things = compose(rng, list(rng.choice(KINDS, 3, replace=False)))
+        by_kind = {thing.kind: thing for thing in things}
+        text = web_caption(rng, things)
+        assert all(re.search(rf"\b{kind}\b", text) for kind in by_kind)
+        hold = {
+            wish.relation in true_relations(by_kind[wish.subject.text], by_kind[wish.object.text])
+            for wish in parse(text).wishes
+            if wish.relation in RELATIONS
+        }
+        assert len(hold) < 2
+        related += len(hold)
+        right += hold == {True}
+    assert 0.62 < related / 2000 < 0.70
+    assert 0.56 < right / related < 0.64
+
+
 def test_every_caption_names_its_things():
     rng = np.random.default_rng(5)
     for _ in range(300):
-        kinds = any_kinds(rng)
-        text = caption(rng, kinds)
-        assert all(re.search(rf"\b{kind}\b", text) for kind in kinds)
+        things = compose(rng, any_kinds(rng))
+        text = caption(rng, things)
+        assert all(re.search(rf"\b{thing.kind}\b", text) for thing in things)
 
 
 def test_relation_prompts_are_read_back():
