@@ -9,16 +9,16 @@ import math
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import chain, combinations
 from pathlib import Path, PureWindowsPath
 
 from PIL import Image, ImageOps
 
 from .dataset import Scene, Scenes, phrase, straight
-from .judge import Found, fits
+from .judge import Found, fits, singulars
 from .large_json import LargeJson
 from .prompts import parse
 from .relations import Box
@@ -30,7 +30,9 @@ FORMATS = (
     '"annotations" and "categories" (COCO instances), or one whose values have "objects" (GQA scene graphs)'
 )
 RULES = "1"  # another one whenever the same files give other scenes
+LONGEST = 60  # characters of a name
 SEEN = 0.8  # of a thing's box must be in the picture, or it is cut off
+MANY = 20_000  # names that are remembered; Visual Genome has 80,000
 BEYOND = 0.1  # of the picture's side: a box may reach so far out of it
 PEOPLE = {
     "person", "man", "woman", "boy", "girl", "child", "kid", "baby", "lady", "guy", "player", "skier", "rider",
@@ -191,29 +193,31 @@ def _entries(file: LargeJson, left: Counter[str], tell: Callable[[], None]) -> I
 def _of_list(values: Iterator[object], left: Counter[str]) -> Iterator[_Entry]:
     for value in values:
         match value:
-            case {"picture": str(name), "things": list(things)}:
-                prompt = value.get("prompt")
-                all_of_it = [_Thing(_name(thing.get("name")), _corners(thing.get("box"))) for thing in _dicts(things)]
-                yield _Entry(OURS, name, _size(value), all_of_it, prompt if isinstance(prompt, str) else None)
+            case {"picture": str(name), "things": list(things), **rest}:
+                text = rest.get("prompt")
+                ours = [_Thing(_name(thing.get("name")), _corners(thing.get("box"))) for thing in _dicts(things)]
+                yield _Entry(OURS, name, _size(rest), ours, text if isinstance(text, str) else None)
             case {"image_id": int(number), "objects": list(things)} | {"id": int(number), "objects": list(things)}:
-                all_of_it = [_Thing(_first(thing.get("names")), _sided(thing)) for thing in _dicts(things)]
-                yield _Entry(GENOME, f"{number}.jpg", _size(value), all_of_it)
+                genome = [_Thing(_first(thing.get("names")), _sided(thing)) for thing in _dicts(things)]
+                yield _Entry(GENOME, f"{number}.jpg", None, genome)
             case _:
                 left["entry(ies) that cannot be read"] += 1
 
 
 def _of_object(file: LargeJson, left: Counter[str], tell: Callable[[], None]) -> Iterator[_Entry]:
     """GQA's entries as they come; of COCO boxes stand in another part than pictures, so all of them are held."""
-    pictures: dict[object, tuple[str, tuple[float, float] | None]] = {}
-    boxes: dict[object, array] = {}  # of a picture: category, x, y, width, height, and 1 for a crowd; again and again
-    names: dict[object, str] = {}
+    pictures: dict[int | str, tuple[str, tuple[float, float] | None]] = {}
+    boxes: dict[
+        int | str, array
+    ] = {}  # of a picture: category, x, y, width, height, and 1 for a crowd; again and again
+    names: dict[float, str] = {}
     parts = set()
     for key in file.members():
         if file.next() != "[":
             match file.value():
-                case {"objects": dict(things)} as value:
-                    all_of_it = [_Thing(_name(thing.get("name")), _sided(thing)) for thing in _dicts(things.values())]
-                    yield _Entry(GQA, f"{key}.jpg", _size(value), all_of_it)
+                case {"objects": dict(objects), **rest}:
+                    graph = [_Thing(_name(thing.get("name")), _sided(thing)) for thing in _dicts(objects.values())]
+                    yield _Entry(GQA, f"{key}.jpg", _size(rest), graph)
                 case _ if key != "info":
                     left["entry(ies) that cannot be read"] += 1
             continue
@@ -221,22 +225,21 @@ def _of_object(file: LargeJson, left: Counter[str], tell: Callable[[], None]) ->
         for value in file.values():
             tell()
             match key, value:
-                case "images", {"id": int() | str() as id, "file_name": str(name)}:
-                    pictures[id] = name, _size(value)
-                case "annotations", {"image_id": int() | str() as id}:
-                    category, box = value.get("category_id"), value.get("bbox")
+                case "images", {"id": int() | str() as picture, "file_name": str(name), **rest}:
+                    pictures[picture] = name, _size(rest)
+                case "annotations", {"image_id": int() | str() as picture, **rest}:
+                    category, box, crowd = rest.get("category_id"), rest.get("bbox"), bool(rest.get("iscrowd"))
                     sides = box if isinstance(box, list) and len(box) == 4 else [None] * 4
-                    crowd = bool(value.get("iscrowd"))
-                    boxes.setdefault(id, array("d")).extend([*map(_number, (category, *sides)), crowd])
-                case "categories", {"id": int(id), "name": str(name)}:
-                    names[id] = name
+                    boxes.setdefault(picture, array("d")).extend([*map(_number, (category, *sides)), crowd])
+                case "categories", {"id": int(number), "name": str(name)}:
+                    names[number] = name
                 case (("images" | "annotations" | "categories"), _):
                     left["entry(ies) that cannot be read"] += 1
     for part in ("images", "annotations", "categories"):
         if parts & {"images", "annotations", "categories"} and part not in parts:
             raise ValueError(f'it has no "{part}", so it is no file of COCO\'s instances')
-    for id, (name, size) in pictures.items():
-        rows = boxes.get(id, array("d"))
+    for picture, (name, size) in pictures.items():
+        rows = boxes.get(picture, array("d"))
         things = [
             _Thing(_name(names.get(rows[at])), _box(*rows[at + 1 : at + 5]), not rows[at + 5])
             for at in range(0, len(rows), 6)
@@ -244,13 +247,14 @@ def _of_object(file: LargeJson, left: Counter[str], tell: Callable[[], None]) ->
         yield _Entry(COCO, name, size, things)
 
 
-def _dicts(things) -> list[dict]:
+def _dicts(things: Iterable[object]) -> list[dict]:
     """Those that can be asked; what is no object says nothing of its name and has no box."""
     return [thing if isinstance(thing, dict) else {} for thing in things]
 
 
 def _name(name: object) -> str:
-    return " ".join(name.split()) if isinstance(name, str) else ""
+    """Empty for what is none; a whole text is none, either."""
+    return " ".join(name.split()) if isinstance(name, str) and len(name) <= LONGEST else ""
 
 
 def _first(names: object) -> str:
@@ -342,8 +346,8 @@ def _found(
         elif _area(seen) < SEEN * _area(thing.box):
             left["thing(s) that are cut off"] += 1
         else:
-            box = tuple((edge - window[at % 2]) * scale for at, edge in enumerate(seen))
-            kept.append(Found(thing.name, box))
+            left_at, top_at, right_at, bottom_at = ((edge - window[at % 2]) * scale for at, edge in enumerate(seen))
+            kept.append(Found(thing.name, (left_at, top_at, right_at, bottom_at)))
     single = [one for one in kept if sum(_alike(one.name, name) for name in names) == 1]
     if shared := len(kept) - len(single):
         left["thing(s) that share their name with another"] += shared
@@ -358,27 +362,36 @@ def _found(
 
 def _good(things: list[Found], filters: Filters, picture: float) -> list[Found]:
     """Without the thing with the fewest good pairs, the smallest of several, until every pair is good."""
-    while len(things) > 1:
-        fitting = [sum(filters.fit(a.box, b.box, picture) for b in things if b is not a) for a in things]
-        if min(fitting) == len(things) - 1:
+    pairs = [[filters.fit(a.box, b.box, picture) for b in things] for a in things]
+    left = sorted(range(len(things)), key=lambda at: _area(things[at].box))
+    while len(left) > 1:
+        worst = min(left, key=lambda at: sum(pairs[at][other] for other in left if other != at))
+        if all(pairs[worst][other] for other in left if other != worst):
             break
-        worst = min(range(len(things)), key=lambda at: (fitting[at], _area(things[at].box)))
-        things = things[:worst] + things[worst + 1 :]
-    return things
+        left.remove(worst)
+    return [things[at] for at in sorted(left)]
 
 
-@cache
 def _alike(a: str, b: str) -> bool:
     """May one be called by the other's name? "car" and "red cars", "man" and "person"."""
-    if not a or not b:
-        return False
-    one, other = Phrase(a, (0, len(a))), Phrase(b, (0, len(b)))
-    somebody = [any(fits(person, of) for person in PEOPLE) for of in (one, other)]
-    anybody = Phrase("person", (0, 6))
-    return bool(fits(a, other) or fits(b, one) or (all(somebody) and (fits(a, anybody) or fits(b, anybody))))
+    return bool(_singulars(a) & _kinds(b) or _singulars(b) & _kinds(a))
 
 
-@cache
+@lru_cache(MANY)
+def _singulars(name: str) -> set[str]:
+    return singulars(name) if name else set()
+
+
+@lru_cache(MANY)
+def _kinds(name: str) -> set[str]:
+    """All that a thing of this name may be called: "red cars" are a "red car" and a "car", too."""
+    words, whole = name.split(), Phrase(name, (0, len(name)))
+    ends = [" ".join(words[first:last]) for last in range(1, len(words) + 1) for first in range(last)]
+    kinds = {kind for end in ends if fits(end, whole) for kind in singulars(end)}
+    return kinds | ({"person"} if kinds & PEOPLE else set())
+
+
+@lru_cache(MANY)
 def _readable(name: str) -> bool:
     """Is it read back out of a prompt, as subject and as object?"""
     for subject, other in ((name, "zebra"), ("zebra", name)):

@@ -93,15 +93,15 @@ def _word(verdict: Verdict) -> str:
 def fits(name: str, phrase: Phrase) -> int:
     """How well a detector's name is that of the phrase's thing: 2 in all words, 1 as its kind ("car" of "red sports
     car", "cup" of "cup of tea"), 0 not. In any case, and in either number; synonyms are not known."""
-    names, kind = _singulars(name), phrase.name.partition(" of ")[0]
-    if names & _singulars(phrase.name):
+    names, kind = singulars(name), phrase.name.partition(" of ")[0]
+    if names & singulars(phrase.name):
         return 2
-    whole = next((whole for whole in WHOLE for one in _singulars(kind) if f" {one}".endswith(f" {whole}")), "")
-    ends = any(f" {one}".endswith(f" {name}") and name.endswith(whole) for one in _singulars(kind) for name in names)
+    whole = next((whole for whole in WHOLE for one in singulars(kind) if f" {one}".endswith(f" {whole}")), "")
+    ends = any(f" {one}".endswith(f" {name}") and name.endswith(whole) for one in singulars(kind) for name in names)
     return int(ends)
 
 
-def _singulars(name: str) -> set[str]:
+def singulars(name: str) -> set[str]:
     """The name in lower case, and what it may be the plural of."""
     *before, last = name.lower().split() or [""]
     ends = {last, SINGULARS.get(last, last)}
