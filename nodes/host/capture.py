@@ -104,14 +104,17 @@ def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_mem
         calls.lead(kwargs["transformer_options"])
         return args, kwargs
 
-    with (
-        contextlib.suppress(_Captured),
-        nothing_ahead(unet),
-        unet.register_forward_pre_hook(begin, with_kwargs=True),
-        calls.heard(layers),
-        _blocks_recomputed(read, calls, layers) if save_memory else contextlib.nullcontext(),
-    ):
-        yield read
+    try:
+        with (
+            nothing_ahead(unet),
+            unet.register_forward_pre_hook(begin, with_kwargs=True),
+            calls.heard(layers),
+            _blocks_recomputed(read, calls, layers) if save_memory else contextlib.nullcontext(),
+        ):
+            yield read
+    except _Captured as end:
+        # From Python 3.12 on, the frames in it hold it in turn, and with it all that the pass computed.
+        end.__traceback__ = None
     if len(read.maps) != layout.last - layout.first + 1:
         raise ValueError(
             f"The model ran {len(read.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "
