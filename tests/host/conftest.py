@@ -5,6 +5,8 @@ import host  # noqa: F401  tools/host.py puts `comfy` in place
 import pytest
 import torch
 
+torch.backends.cudnn.allow_tf32 = False  # on a card: too coarse for finite differences
+
 
 @pytest.fixture(autouse=True)
 def as_the_executor_runs_it():

@@ -117,7 +117,7 @@ class NoVision(torch.nn.Module):
         super().__init__()
 
     def forward(self, image, grid):
-        return torch.ones(image.shape[0] // 4, 16)
+        return torch.ones(image.shape[0] // 4, 16, device=image.device)
 
 
 class NoVision3(NoVision):

@@ -1,5 +1,6 @@
 """What a test needs to stand where a sampler stands: model loaded, conditioning processed, a layout, an aim."""
 
+import comfy.model_management
 import comfy.samplers
 import torch
 from learn_to_steer.nodes.host.capture import model_layers
@@ -8,8 +9,10 @@ from learn_to_steer.steering.losses.classifier import ClassifierConfig, Classifi
 from learn_to_steer.steering.maps import MapLayout, MapSettings
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.words import Words
+from torch.utils import _pytree as tree
 
 PROMPT = "a dog above a cat"
+CARD = comfy.model_management.get_torch_device()  # the CPU where there is none
 
 
 class _With(comfy.samplers.Sampler):
@@ -23,15 +26,16 @@ class _With(comfy.samplers.Sampler):
 
 
 def inside(model, cond, latent, function):
-    """function(the host's BaseModel, the processed positive entry, model_options), where the host would sample."""
+    """function(the host's BaseModel, the processed positive entry, model_options), where the host would sample: on
+    CARD. What it gives comes back on the CPU."""
     guider, sampler = comfy.samplers.CFGGuider(model), _With(function)
     guider.set_conds(cond, cond)
     guider.sample(latent, torch.zeros_like(latent), sampler, torch.tensor([0.5]), disable_pbar=True)
-    return sampler.result
+    return tree.tree_map_only(torch.Tensor, torch.Tensor.cpu, sampler.result)
 
 
 def middle_sigma(inner) -> torch.Tensor:
-    return torch.tensor([min(float(inner.model_sampling.sigma_max), 20.0) / 2])
+    return torch.tensor([min(float(inner.model_sampling.sigma_max), 20.0) / 2], device=CARD)
 
 
 def layout_of(model, layers="auto", heads="averaged", resolution=16, softmax="text") -> MapLayout:

@@ -8,7 +8,7 @@ import comfy.ldm.modules.diffusionmodules.openaimodel
 import comfy.samplers
 import pytest
 import torch
-from inside import inside, layout_of
+from inside import CARD, inside, layout_of
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.gradient import differentiable
@@ -24,8 +24,8 @@ def test_maps_equal_the_attention_computed_apart(demo, heads):
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     layout, latent, sigma = (
         layout_of(model, heads=heads),
-        random(1, 8, 16, 16),
-        torch.tensor([1.5]),
+        random(1, 8, 16, 16).to(CARD),
+        torch.tensor([1.5], device=CARD),
     )
     apart = []
 
@@ -35,8 +35,8 @@ def test_maps_equal_the_attention_computed_apart(demo, heads):
             q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))
             attention = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
             rows = WORDS.shape[-1]
-            maps = WORDS[:, None] @ attention[..., :rows].transpose(-1, -2)
-            apart.append((maps, size))
+            maps = WORDS[:, None].to(q) @ attention[..., :rows].transpose(-1, -2)
+            apart.append((maps.cpu(), size))
             q, k = (t.transpose(1, 2).flatten(2) for t in (q, k))
         return function(q, k, v, heads, *args, **kwargs)
 
@@ -159,9 +159,9 @@ def test_what_a_look_kept_goes_with_its_maps(save_memory):
     left = []
 
     def look(inner, entry, options):
-        layout, sigma = layout_of(model), torch.tensor([1.5])
+        layout, sigma = layout_of(model), torch.tensor([1.5], device=CARD)
         with differentiable(inner.diffusion_model):
-            x = random(1, 4, 16, 16).requires_grad_()
+            x = random(1, 4, 16, 16).to(CARD).requires_grad_()
             left.append(weakref.ref(x))
             maps = capture(inner, entry, x, sigma, options, WORDS, layout, save_memory)
             torch.autograd.grad(maps.sum(), x)

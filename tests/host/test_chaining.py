@@ -24,7 +24,7 @@ from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_sd3 import SkipLayerGuidanceSD3
 from comfy_extras.nodes_slg import SkipLayerGuidanceDiT, SkipLayerGuidanceDiTSimple
 from comfy_extras.nodes_tomesd import TomePatchModel
-from inside import PROMPT, aim_of, layout_of
+from inside import CARD, PROMPT, aim_of, layout_of
 from learn_to_steer.nodes.host import sampling, steered_model, trial
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.marks import mark
@@ -77,7 +77,7 @@ def controlnet(seed=1):
                 p.copy_(random(*p.shape, seed=seed) * p[0].numel() ** -0.5)
             else:
                 p.fill_("weight" in name)
-        control = comfy.controlnet.ControlNet(net.train(False), load_device=CPU)
+        control = comfy.controlnet.ControlNet(net.train(False), load_device=CARD)
         picture = random(1, 128, 128, 3, seed=seed).sigmoid()
         apply = host_nodes.ControlNetApplyAdvanced().apply_controlnet
         return model, *apply(positive, negative, control, picture, 1.0, 0.0, 1.0)
@@ -97,8 +97,8 @@ def replaced_attention(model, *conds):
 def to_a_picture(tokens):
     def attend(q, k, v, extra_options):
         width, heads = q.shape[-1], extra_options["n_heads"]
-        to_k, to_v = (random(width, tokens.shape[-1], seed=seed) * 0.2 for seed in (1, 2))
-        of_picture = [torch.nn.functional.linear(tokens, w).expand(len(q), -1, -1) for w in (to_k, to_v)]
+        to_k, to_v = (random(width, tokens.shape[-1], seed=seed).to(q) * 0.2 for seed in (1, 2))
+        of_picture = [torch.nn.functional.linear(tokens.to(q), w).expand(len(q), -1, -1) for w in (to_k, to_v)]
         return attention_pytorch(q, k, v, heads) + attention_pytorch(q, *of_picture, heads)
 
     return attend
@@ -466,7 +466,7 @@ class Checked:
     def __call__(self, inner, cond, x, *args):
         def value(latent):
             maps = shapes(capture(inner, cond, latent, *args))
-            return (maps.double() * random(*maps.shape, seed=7).double()).sum()
+            return (maps.double() * random(*maps.shape, seed=7).to(maps.device).double()).sum()
 
         leaf = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(value(leaf), leaf)

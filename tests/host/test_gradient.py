@@ -9,21 +9,22 @@ import comfy.quant_ops
 import numpy as np
 import pytest
 import torch
-from inside import inside, layout_of, middle_sigma
+from inside import CARD, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.gradient import OrdinaryTensors, differentiable, recomputed
 from learn_to_steer.steering.maps import pooling, shapes
 from tiny import FAMILIES, latent, positive, random, tiny
 
+on_the_cpu = pytest.mark.skipif(CARD.type != "cpu", reason="the memory that weights stream through is the CPU's here")
 # One of each kind of trouble: convolutions, in-place residuals, rotary kernels, gated feed-forwards, cross-attention.
 SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
 
 
 def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext):
     """The gradient of a scalar of all maps with respect to the latent, and its ratio to finite differences."""
-    x, layout = latent(family), layout_of(model, "all", resolution=8)
+    x, layout = latent(family).to(CARD), layout_of(model, "all", resolution=8)
     words = pooling([(FAMILIES[family].column,)])
-    target = random(1, 1, layout.channels, 8, 8, seed=9)
+    target = random(1, 1, layout.channels, 8, 8, seed=9).to(CARD)
 
     def measure(inner, entry, options):
         sigma = middle_sigma(inner)
@@ -68,6 +69,7 @@ def streamed_weights():
         yield
 
 
+@on_the_cpu
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
 @pytest.mark.parametrize("family", SOME)
 def test_streamed_weights_give_the_exact_gradient(family, save_memory):
@@ -121,7 +123,7 @@ def test_no_weight_is_kept_for_the_backward_pass():
     """Nor is there a graph node of a linear layer or convolution that could keep one."""
     family = "SD15"
     model = tiny(family, torch.float8_e4m3fn, torch.float32)
-    x, layout = latent(family), layout_of(model, "all", resolution=8)
+    x, layout = latent(family).to(CARD), layout_of(model, "all", resolution=8)
     shapes = {p.shape for p in model.model.diffusion_model.parameters() if p.ndim > 1}
     shapes |= {p.mT.shape for p in model.model.diffusion_model.parameters() if p.ndim == 2}
 

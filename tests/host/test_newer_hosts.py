@@ -12,7 +12,7 @@ import torch
 from call_orders import QwenImage21Transformer2DModel
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import CallbacksMP
-from inside import inside, layout_of, middle_sigma
+from inside import CARD, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host.binding import HIDDEN, BoundCalls, bind
 from learn_to_steer.nodes.host.capture import capture
 from learn_to_steer.nodes.host.families import FAMILIES as KNOWN
@@ -34,9 +34,9 @@ def maps_of(family: str, model=None, change=lambda entry: None):
     def read(inner, entry, options):
         change(entry)
         with differentiable(inner.diffusion_model):
-            x = latent(family).clone().requires_grad_()
+            x = latent(family).to(CARD, copy=True).requires_grad_()
             maps = capture(inner, entry, x, middle_sigma(inner), options, WORDS, layout_of(model, "all"))
-            weights = random(*shapes(maps).shape, seed=4)
+            weights = random(*shapes(maps).shape, seed=4).to(CARD)
             return maps.detach(), torch.autograd.grad((shapes(maps) * weights).sum(), x)[0]
 
     return inside(model, positive(family), latent(family), read)
@@ -182,7 +182,7 @@ def test_the_model_compiler_rests_in_a_guided_pass_and_is_on_again_after_it(monk
 
 
 def plain_pass(x, inner, entry, options):
-    return comfy.samplers.calc_cond_batch(inner, [[entry]], x, middle_sigma(inner), options)
+    return comfy.samplers.calc_cond_batch(inner, [[entry]], x.to(CARD), middle_sigma(inner), options)
 
 
 # --- References -------------------------------------------------------------------------------------------------------

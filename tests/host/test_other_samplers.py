@@ -20,7 +20,7 @@ def restart(model, x, sigmas, extra_args=None, callback=None, disable=None):
     between = (sigmas[2] + sigmas[3]) / 2
     for piece in (sigmas[:5], torch.stack([sigmas[2], between, sigmas[4]]), sigmas[4:]):
         if piece[0] == sigmas[2]:
-            noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+            noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(x)
             x = x + noise * (sigmas[2] ** 2 - sigmas[4] ** 2) ** 0.5
         x = k_diffusion.sample_euler(model, x, piece, extra_args=extra_args, callback=callback, disable=True)
     return x

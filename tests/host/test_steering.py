@@ -390,7 +390,7 @@ def test_a_model_is_told_of_the_inpainting_mask(scene, monkeypatch):
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 1:-1, 1:-1] = 1
     steered(scene, steps=2, end=0.5, target=1e-9, mask=mask)
-    assert told[0] is not None and torch.equal(told[0][:, :1], mask)
+    assert told[0] is not None and torch.equal(told[0][:, :1].cpu(), mask)
 
 
 def test_another_error_is_no_lack_of_memory(scene, monkeypatch):

@@ -18,6 +18,7 @@ import comfyui_version
 import pytest
 import torch
 from encoders import build, te
+from inside import CARD
 
 CPU = torch.device("cpu")
 SMALL, TALL, SQUARE = (1, 16, 12, 10), (1, 128, 6, 5), (1, 4, 16, 16)  # shapes of latents
@@ -110,7 +111,7 @@ def tiny(family: str, dtype=torch.float32, cast=None) -> comfy.model_patcher.Mod
             value = 0.02 * torch.randn(p.shape, generator=generator)
         p.copy_(value.to(p.dtype))
     model.diffusion_model.train(False)
-    return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
+    return comfy.model_patcher.ModelPatcher(model, load_device=CARD, offload_device=CPU)
 
 
 def positive(family: str):
