@@ -115,6 +115,9 @@ def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_mem
     except _Captured as end:
         # From Python 3.12 on, the frames in it hold it in turn, and with it all that the pass computed.
         end.__traceback__ = None
+    except BaseException:
+        read.maps = []  # as in capture: memory that ran out must be there for the next try
+        raise
     if len(read.maps) != layout.last - layout.first + 1:
         raise ValueError(
             f"The model ran {len(read.maps)} of the text-to-image attention layers {layout.first} to {layout.last}. "

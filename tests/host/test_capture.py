@@ -1,5 +1,6 @@
 """Maps of the demo model, what a layout may be, and that nothing stays behind."""
 
+import contextlib
 import gc
 import weakref
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import comfy.samplers
 import pytest
 import torch
 from inside import CARD, inside, layout_of
-from learn_to_steer.nodes.host.capture import capture
+from learn_to_steer.nodes.host.capture import Reading, capture
 from learn_to_steer.nodes.host.finished import finished_maps
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.steering.maps import pooling, shapes, stack_layers
@@ -152,11 +153,21 @@ def test_words_are_found_in_the_host_s_tokens(demo):
     assert words.rows[1] != words.rows[2]
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["read", "memory runs out"])
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
-def test_what_a_look_kept_goes_with_its_maps(save_memory):
+def test_what_a_look_kept_goes_with_its_maps(save_memory, fails, monkeypatch):
     """At once: what waits for Python's collector may wait until memory runs out."""
     model = tiny("SD15")
     left = []
+    if fails:
+        attention = Reading.attention
+
+        def short_of_memory(self, number, **call):
+            if number == 4:
+                raise torch.OutOfMemoryError
+            return attention(self, number, **call)
+
+        monkeypatch.setattr(Reading, "attention", short_of_memory)
 
     def look(inner, entry, options):
         layout, sigma = layout_of(model), torch.tensor([1.5], device=CARD)
@@ -169,7 +180,8 @@ def test_what_a_look_kept_goes_with_its_maps(save_memory):
     gc.collect()
     gc.disable()
     try:
-        inside(model, positive("SD15"), random(1, 4, 16, 16), look)
+        with contextlib.suppress(torch.OutOfMemoryError):
+            inside(model, positive("SD15"), random(1, 4, 16, 16), look)
         assert left[0]() is None
     finally:
         gc.enable()
