@@ -13,7 +13,7 @@ import comfyui_version
 import pytest
 import torch
 from call_orders import COPIES, QwenImage21Transformer2DModel, SenseNovaU15
-from inside import PROMPT, aim_of, inside, layout_of, middle_sigma
+from inside import CARD, PROMPT, aim_of, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host import families
 from learn_to_steer.nodes.host.capture import capture, reading
 from learn_to_steer.nodes.host.gradient import differentiable
@@ -52,7 +52,7 @@ def maps_of(family: str, cond, x, layout=every_layer, words=None):
     words = words_of(family) if words is None else words
 
     def read(inner, entry, options):
-        return capture(inner, entry, x, middle_sigma(inner), options, words, layout(model))
+        return capture(inner, entry, x.to(CARD), middle_sigma(inner), options, words, layout(model))
 
     return inside(model, cond, latent(family), read)
 
@@ -68,7 +68,8 @@ def recorded(family: str, cond, x):
         if not given.get("skip_reshape"):
             q, k = (t.reshape(*t.shape[:2], given["heads"], -1).transpose(1, 2) for t in (q, k))
         options = kwargs.get("transformer_options") or {}
-        calls.append((q.clone(), k.clone(), given.get("mask"), options.get("activations_shape")))
+        mask = None if given.get("mask") is None else given["mask"].cpu()
+        calls.append((q.clone().cpu(), k.clone().cpu(), mask, options.get("activations_shape")))
         return function(*args, **kwargs)
 
     def run(inner, entry, options):
@@ -79,7 +80,7 @@ def recorded(family: str, cond, x):
                 module = importlib.import_module(asked)
                 original = module.optimized_attention
                 patch.setattr(module, "optimized_attention", lambda *a, **kw: record(original, *a, **kw))
-            comfy.samplers.calc_cond_batch(inner, [[entry]], x, middle_sigma(inner), options)
+            comfy.samplers.calc_cond_batch(inner, [[entry]], x.to(CARD), middle_sigma(inner), options)
 
     inside(tiny(family), cond, latent(family), run)
     crossing = [c for c in calls if c[0].shape[2] != c[1].shape[2]]
@@ -159,9 +160,9 @@ def test_a_changed_corner_moves_its_cell(family):
 
 @pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
 def test_gradient_equals_finite_differences(family, save_memory):
-    x, model = latent(family), tiny(family)
+    x, model = latent(family).to(CARD), tiny(family)
     layout, words = every_layer(model), words_of(family)
-    target = random(1, 2, layout.channels, 8, 8, seed=9)
+    target = random(1, 2, layout.channels, 8, 8, seed=9).to(CARD)
 
     def measure(inner, entry, options):
         sigma = middle_sigma(inner)

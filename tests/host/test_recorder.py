@@ -51,7 +51,7 @@ def test_maps_are_those_that_a_look_by_itself_sees(demo, recorded):
             sigma = torch.tensor([sigma_at(model, look.level)])
             (maps,) = finished_maps(model, text, latent, noise, sigma, pooling(words.rows), recording.layout)
             for thing in look.things:
-                own = maps[words.names.index(thing.name)]
+                own = maps[words.names.index(thing.name)].cpu()
                 seen = recording.maps[word].float() * recording.strength[word, :, None, None]
                 torch.testing.assert_close(seen, own, rtol=2e-3, atol=1e-5)
                 assert recording.names[word] == thing.name
