@@ -2,12 +2,14 @@
 
 from comfy_api.latest import ComfyExtension
 
+from .annotated_pictures import AnnotatedPictures
 from .attention_capture import AttentionCapture, PreviewAttentionMaps
 from .choose_layers import ChooseLayers
 from .classifier_loss import L2SClassifierLoss, register_folders
 from .composed_scenes import ComposedScenes
 from .demo_model import LoadDemoModel
 from .judge import Judge, NameBoxes, PutBack
+from .own_generations import OwnGenerations, WritePrompts
 from .record_maps import RecordMaps
 from .regions import RegionsFromRelations
 from .relation_parse import RelationParse
@@ -35,6 +37,9 @@ class LearnToSteer(ComfyExtension):
             PutBack,
             NameBoxes,
             ComposedScenes,
+            AnnotatedPictures,
+            WritePrompts,
+            OwnGenerations,
             RecordMaps,
             TrainClassifier,
         ]

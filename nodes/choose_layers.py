@@ -89,7 +89,7 @@ def _things(words: Words, bboxes, images, pictures: int, cells: int) -> torch.Te
         raise ValueError("Boxes need the pictures that they are of: connect images too.")
     height, width = images.shape[1:3]
     things = torch.zeros(pictures, len(words.rows), cells, cells)
-    found: list[list[Found]] = boxes.found(bboxes, pictures, width, height)
+    found: list[list[Found]] = boxes.found(bboxes, pictures, width, height, "Choose Layers")
     for picture, of_picture in enumerate(found):
         for verdict, pair in zip(judge(of_picture, words.wishes), words.pairs, strict=True):
             if verdict.there:

@@ -11,6 +11,7 @@ from .host.screen import SHOWN_AGAIN, show
 
 if TYPE_CHECKING:
     from ..steering.compose import Cutout
+    from ..steering.dataset import Scenes
 
 ScenesType = io.Custom("L2S_SCENES")
 # As in steering/compose.py, which is read when it is wanted: loading the pack takes next to no time.
@@ -96,7 +97,7 @@ class ComposedScenes(io.ComfyNode):
         """Run again when the user's pictures are others."""
         from ..steering import compose
 
-        place = _place(folder)
+        place = place_of(folder)
         return compose.marks(place) if place and place.is_dir() else ""
 
     @classmethod
@@ -120,25 +121,26 @@ class ComposedScenes(io.ComfyNode):
         except ValueError as error:
             show(cls, str(error))
             raise
-        few = [scenes.at(number) for number in range(min(SHOWN, count))]
-        pictures = [boxed(scene.picture, scene.found) for scene in few]
-        for picture in pictures:
-            picture.thumbnail((SIDE, SIDE))
-        preview = as_images(pictures)
-        notes = "\n".join(filter(None, [scenes.made, scenes.notes]))
-        return io.NodeOutput(
-            scenes,
-            preview,
-            notes,
-            ui={**ui.PreviewImage(preview, cls=cls).as_dict(), **ui.PreviewText(notes).as_dict()},
-        )
+        return given(cls, scenes)
+
+
+def given(node, scenes: "Scenes") -> io.NodeOutput:
+    """What a node that makes scenes gives and shows: scenes, the first few with their boxes, and notes."""
+    few = [scenes.at(number) for number in range(min(SHOWN, scenes.count))]
+    pictures = [boxed(scene.picture, scene.found) for scene in few if scene.picture.size == few[0].picture.size]
+    for picture in pictures:
+        picture.thumbnail((SIDE, SIDE))
+    preview = as_images(pictures)
+    notes = "\n".join(filter(None, [scenes.made, scenes.notes]))
+    shown = {**ui.PreviewImage(preview, cls=node).as_dict(), **ui.PreviewText(notes).as_dict()}
+    return io.NodeOutput(scenes, preview, notes, ui=shown)
 
 
 def _cutouts(bundled: bool, looks: str, folder: str, size: tuple[int, int]) -> tuple[tuple["Cutout", ...], str]:
     """All cut-outs that the inputs ask for, and a sentence on the user's that were left out."""
     from ..steering import compose
 
-    place = _place(folder)
+    place = place_of(folder)
     if not bundled and not place:
         raise ValueError("There is nothing to compose: switch bundled on, or name a folder of your own pictures.")
     taken = [look for look in LOOKS if looks in (ALL, look) or (looks.startswith(BUT) and looks != BUT + look)]
@@ -147,7 +149,7 @@ def _cutouts(bundled: bool, looks: str, folder: str, size: tuple[int, int]) -> t
     return ours + theirs, left_out
 
 
-def _place(folder: str) -> Path | None:
+def place_of(folder: str) -> Path | None:
     """The folder that the user means; what is no path is a name in the input folder."""
     name = folder.strip().strip('"')
     return Path(folder_paths.get_input_directory()) / Path(name).expanduser() if name else None

@@ -176,7 +176,7 @@ def by_boxes(bboxes, relations: Words, images) -> tuple[list[list[Found]], Said,
             f'Whether it is "{relations.wishes[0].relation}" cannot be told from boxes, and nothing else is wished '
             "for. Disconnect bboxes and let the model itself look, if its loss knows this relation."
         )
-    found = boxes.found(bboxes, len(images), images.shape[2], images.shape[1])
+    found = boxes.found(bboxes, len(images), images.shape[2], images.shape[1], "Judge")
     said = [judge.judge(things, relations.wishes) for things in found]
     names = sorted({thing.name for things in found for thing in things})
     if not names:

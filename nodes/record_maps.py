@@ -11,6 +11,7 @@ from comfy_api.latest import io, ui
 from ..steering.maps import MapSettings
 from .composed_scenes import ScenesType
 from .host.capture import model_layers
+from .host.inversion import NOISING, PLAIN
 from .host.screen import SHOWN_AGAIN
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class RecordMaps(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model that a classifier is to be trained for."),
                 io.Clip.Input("clip", tooltip="Its text encoder."),
                 io.Vae.Input("vae", tooltip="Its VAE, which makes latents of the pictures."),
-                ScenesType.Input("scenes", tooltip="From Composed Scenes."),
+                ScenesType.Input("scenes", tooltip="From Composed Scenes, Annotated Pictures or Own Generations."),
                 io.String.Input(
                     "folder",
                     default="my_model",
@@ -88,6 +89,24 @@ class RecordMaps(io.ComfyNode):
                     advanced=True,
                     tooltip="No more is recorded when so many GB are on disk.",
                 ),
+                io.Combo.Input(
+                    "noising",
+                    options=list(NOISING),
+                    default=PLAIN,
+                    advanced=True,
+                    tooltip="plain: noise is added to the picture, one pass a look. As in the paper the picture is turned "
+                    "into noise and read at several steps on the way back, and what does not come back is left out: DDIM "
+                    "inversion, for models that predict noise or v, takes 6 passes a step; RF inversion, for flow "
+                    "models, takes one for each step that is read.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=2,
+                    max=500,
+                    advanced=True,
+                    tooltip="Of an inversion. As in the paper: 50, and 4 for FLUX.1 schnell.",
+                ),
             ],
             outputs=[
                 RecordingsType.Output(display_name="recordings", tooltip="Goes to Train L2S Classifier."),
@@ -122,6 +141,8 @@ class RecordMaps(io.ComfyNode):
         least_noise: float = 0.05,
         most_noise: float = 0.95,
         most_gb: float = 8.0,
+        noising: str = PLAIN,
+        steps: int = 50,
     ) -> io.NodeOutput:
         from .host.recorder import Wanted, record_into  # read when it is wanted: loading the pack takes next to no time
 
@@ -131,11 +152,11 @@ class RecordMaps(io.ComfyNode):
         layout = MapSettings(layers, heads).layout(model_layers(model))
         progress = comfy.utils.ProgressBar(scenes.count)
 
-        def tell(done: int) -> None:
-            progress.update_absolute(done, scenes.count)
+        def tell(done: float) -> None:
+            progress.update_absolute(int(done), scenes.count)
             comfy.model_management.throw_exception_if_processing_interrupted()
 
-        wanted = Wanted(looks, wrong, (least_noise, most_noise), seed, batch)
+        wanted = Wanted(looks, wrong, (least_noise, most_noise), seed, batch, noising, steps)
         recordings = record_into(into, model, clip, vae, scenes, layout, wanted, most_gb * 1e9, tell)
         notes = told(recordings)
         return io.NodeOutput(recordings, notes, ui=ui.PreviewText(notes))

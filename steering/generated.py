@@ -3,12 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from .dataset import STRAIGHT, Scene, Scenes, prompt
-from .judge import Found, fits
+from .judge import Found, fits, judge
 from .prompts import parse
 
 
@@ -37,10 +38,12 @@ def written(names: Sequence[str], count: int, seed: int) -> list[tuple[str, str,
 def scenes(pictures: Sequence[Image.Image], found: Sequence[Sequence[Found]], prompts: Sequence[str]) -> Scenes:
     """The pictures (held as they are) that show each thing of their prompt's first wish exactly once.
 
-    found: what a detector is sure of, in each picture. Raises ValueError where no picture is left.
+    found: what a detector is sure of, in each picture. A scene keeps its prompt; where the prompt's relation does not
+    hold, `looks` shows it as a wrong one. Raises ValueError where no picture is left.
     """
     left: Counter[str] = Counter()
     kept = []
+    granted = 0
     for picture, things, text in zip(pictures, found, prompts, strict=True):
         if not (wishes := parse(text).wishes):
             left["of a prompt without a relation"] += 1
@@ -51,7 +54,8 @@ def scenes(pictures: Sequence[Image.Image], found: Sequence[Sequence[Found]], pr
         elif max(seen) > 1:
             left["with several of one thing: which is meant?"] += 1
         else:
-            kept.append(Scene(picture, tuple(things), text))
+            kept.append(Scene(picture, tuple(_inside(thing, picture.size) for thing in things), text))
+            granted += judge(things, wishes[:1])[0].granted is True
     said = "".join(f" Left out: {count} {why}." for why, count in left.items())
     if not kept:
         raise ValueError(f"None of {len(pictures)} picture(s) can be used.{said}")
@@ -59,5 +63,12 @@ def scenes(pictures: Sequence[Image.Image], found: Sequence[Sequence[Found]], pr
     for scene in kept:
         key.update(repr((scene.picture.size, scene.found, scene.prompt)).encode())
         key.update(scene.picture.tobytes())
-    made = f"The model's own pictures of {len(kept)} prompts, labelled by a detector."
-    return Scenes(len(kept), kept.__getitem__, key.hexdigest(), made, f"{len(kept)} of {len(pictures)} pictures.{said}")
+    made = f"Own generations: {len(kept)} of the model's own pictures, labelled by a detector."
+    notes = f"{len(kept)} of {len(pictures)} pictures; {granted} are as their prompt says.{said}"
+    return Scenes(len(kept), kept.__getitem__, key.hexdigest(), made, notes)
+
+
+def _inside(thing: Found, size: tuple[int, int]) -> Found:
+    """With the part of its box that lies in the picture: detectors reach a little out of it."""
+    (width, height), (left, top, right, bottom) = size, thing.box
+    return replace(thing, box=(max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))))

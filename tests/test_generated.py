@@ -1,7 +1,7 @@
 """Own generations: prompts that are read back as written, and which pictures become scenes."""
 
 import pytest
-from learn_to_steer.steering.dataset import STRAIGHT
+from learn_to_steer.steering.dataset import STRAIGHT, looks
 from learn_to_steer.steering.generated import scenes, written
 from learn_to_steer.steering.judge import Found
 from learn_to_steer.steering.prompts import parse
@@ -29,5 +29,10 @@ def test_pictures_with_each_thing_once_become_scenes():
     for said in ("1 of 4 pictures", "1 without all", "1 with several", "1 of a prompt without a relation"):
         assert said in made.notes
     assert made.key != scenes(pictures[1:2], found[:1], [TEXT]).key
+    both = scenes(pictures[:2], found[:1] * 2, [TEXT, "a dog above a cat"])
+    assert both.notes == "2 of 2 pictures; 1 are as their prompt says."
+    assert [look.true for number in (0, 1) for look in looks(both.at(number), number, 2, 0, (0, 1), 0)][1::2] == [1, 0]
+    over = [DOG, Found("cat", (70, -4, 131, 80))]
+    assert scenes(pictures[:1], [over], [TEXT]).at(0).found == (DOG, Found("cat", (70, 0, 128, 80)))
     with pytest.raises(ValueError, match="None of 1 picture.s. can be used. Left out: 1 without all"):
         scenes(pictures[:1], [[]], [TEXT])

@@ -9,8 +9,9 @@ from ...steering.judge import Found
 BEYOND = 0.1  # of the picture's side: a detector's box may reach so far out of it
 
 
-def lists(bboxes, pictures: int | None = None) -> list[list[dict]]:
-    """A list a picture. Nothing at all is no box in any. Raises ValueError for another number of pictures."""
+def lists(bboxes, pictures: int | None = None, node: str = "") -> list[list[dict]]:
+    """A list a picture. Nothing at all is no box in any. node: what asks. Raises ValueError for another number of
+    pictures."""
     if isinstance(bboxes, dict):
         bboxes = [[bboxes]]
     if bboxes and isinstance(bboxes[0], dict):
@@ -21,18 +22,19 @@ def lists(bboxes, pictures: int | None = None) -> list[list[dict]]:
     if len(bboxes) != pictures:
         raise ValueError(
             f"There are boxes of {len(bboxes)} picture(s) for {pictures} picture(s). Connect the same pictures to the "
-            "detector and to Judge."
+            f"detector and to {node}."
         )
     return list(bboxes)
 
 
-def found(bboxes, pictures: int, width: int, height: int) -> list[list[Found]]:
-    """What was found in each of so many pictures of this size.
+def found(bboxes, pictures: int, width: int, height: int, node: str) -> list[list[Found]]:
+    """What was found in each of so many pictures of this size. node: what asks.
 
     Raises ValueError for boxes of other pictures, and for boxes without a label.
     """
     return [
-        [_found(box, number, width, height) for box in boxes] for number, boxes in enumerate(lists(bboxes, pictures), 1)
+        [_found(box, number, width, height) for box in boxes]
+        for number, boxes in enumerate(lists(bboxes, pictures, node), 1)
     ]
 
 
@@ -43,7 +45,7 @@ def named(bboxes, name: str, others=None) -> list[list[dict]]:
     if not names:
         raise ValueError('name is empty. Write what the boxes are boxes of, for example "dog".')
     pictures = lists(bboxes) or [[]]
-    before = lists(others or [], len(pictures))
+    before = lists(others or [], len(pictures), "both inputs of Name Boxes")
     labelled = []
     for number, boxes in enumerate(pictures):
         if len(names) not in (1, len(boxes)):

@@ -24,6 +24,10 @@ SEEN_IN = {
     "Steer only what is wrong (emoji demo)": ("PutBack",),
     "Regions from relations (emoji demo)": ("RegionsFromRelations",),
 }  # fmt: skip
+OF_NO_TEMPLATE = (
+    "L2S_NameBoxes", "L2S_ComposedScenes", "L2S_AnnotatedPictures", "L2S_WritePrompts", "L2S_OwnGenerations",
+    "L2S_RecordMaps", "L2S_TrainClassifier",
+)  # fmt: skip
 
 
 # How far below a node's top its strength slider is.
@@ -114,7 +118,7 @@ def test_every_node_has_its_picture(editor, keep, template):
         keep(f"L2S_{name}", HELP, node)
 
 
-@pytest.mark.parametrize("name", ["L2S_NameBoxes", "L2S_ComposedScenes", "L2S_RecordMaps", "L2S_TrainClassifier"])
+@pytest.mark.parametrize("name", OF_NO_TEMPLATE)
 def test_a_node_of_no_template_has_its_picture(editor, keep, name):
     """Name Boxes goes with a detector, whose checkpoint no template can bring."""
     node = editor.page.evaluate(
@@ -123,6 +127,7 @@ def test_a_node_of_no_template_has_its_picture(editor, keep, name):
             const node = LiteGraph.createNode(name)
             app.graph.add(node)
             if (name == "L2S_NameBoxes") node.widgets[0].value = "dog"
+            if (name == "L2S_OwnGenerations") node.setSize([240, node.size[1]])
             return node.id
         }""",
         name,

@@ -82,7 +82,7 @@ def test_verdicts_by_the_detector_s_boxes_are_those_of_the_true_scenes():
 @pytest.mark.parametrize(
     "bboxes, sentence",
     [
-        (BOXES[:2], "boxes of 2 picture.s. for 3 picture.s."),
+        (BOXES[:2], "boxes of 2 picture.s. for 3 picture.s..* to the detector and to Judge."),
         (BOXES[0], "boxes of 1 picture.s. for 3 picture.s."),
         (BOXES[0][0], "boxes of 1 picture.s. for 3 picture.s."),
         (
