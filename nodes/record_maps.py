@@ -94,10 +94,10 @@ class RecordMaps(io.ComfyNode):
                     options=list(NOISING),
                     default=PLAIN,
                     advanced=True,
-                    tooltip="plain: noise is added to the picture, one pass a look. As in the paper the picture is turned "
-                    "into noise and read at several steps on the way back, and what does not come back is left out: DDIM "
-                    "inversion, for models that predict noise or v, takes 6 passes a step; RF inversion, for flow "
-                    "models, takes one for each step that is read.",
+                    tooltip="plain: noise is added to the picture, one pass a look. The others are the paper's: the "
+                    "picture is turned into noise and read at several steps on the way back, and what does not come "
+                    "back is left out. DDIM inversion, for models that predict noise or v, takes 6 passes a step; RF "
+                    "inversion, for flow models, one for each step that is read.",
                 ),
                 io.Int.Input(
                     "steps",

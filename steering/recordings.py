@@ -5,7 +5,7 @@ A folder of shards, safetensors files that are numbered and there whole or not a
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -61,7 +61,11 @@ class Recordings:
 
     def load(self) -> Recording:
         """All shards as one. Raises ValueError, naming the file, for one that is damaged."""
-        return together([_shard(path) for path in shards(self.folder)])
+        return together(list(self.parts()))
+
+    def parts(self) -> Iterator[Recording]:
+        """The shards, one after another; raises as load does."""
+        return map(_shard, shards(self.folder))
 
 
 def together(parts: Sequence[Recording]) -> Recording:

@@ -1,6 +1,7 @@
 """What the model attends to in a finished picture: maps of a latent that is made noisy again for one pass."""
 
 import math
+from collections.abc import Callable
 
 import comfy.sample
 import comfy.samplers
@@ -30,12 +31,11 @@ def _advice(inner, cond: dict, sigma: float) -> str:
     return f"does not act at noise {level:.2g}, only from {most:.2f} down to {least:.2f}. Set noise to {advice}."
 
 
-class _OnePass(comfy.samplers.Sampler):
-    """A sampler that samples nothing: it reads the maps of the noised latent once and returns the latent as it was."""
+class _Instead(comfy.samplers.Sampler):
+    """A sampler that samples nothing: it calls a function with what it was given."""
 
-    def __init__(self, pool: Tensor, layout: MapLayout):
-        self.pool, self.layout = pool, layout
-        self.maps: Tensor | None = None
+    def __init__(self, function: Callable):
+        self.function = function
 
     def sample(
         self,
@@ -48,21 +48,19 @@ class _OnePass(comfy.samplers.Sampler):
         denoise_mask=None,
         disable_pbar=False,
     ):
-        inner = model_wrap.inner_model
-        x = inner.model_sampling.noise_scaling(sigmas, noise, latent_image)
-        cond = active(model_wrap.conds["positive"], float(sigmas[0]))
-        if cond is None:
-            raise NotThen(_advice(inner, model_wrap.conds["positive"][0], float(sigmas[0])))
-        self.maps = capture(
-            inner,
-            cond,
-            x,
-            sigmas,
-            extra_args["model_options"],
-            self.pool,
-            self.layout,
-        )
-        return latent_image
+        entries = model_wrap.conds["positive"]
+        return self.function(model_wrap.inner_model, entries, noise, latent_image, sigmas, extra_args["model_options"])
+
+
+def where_sampled(model, positive, latent: Tensor, noise: Tensor, sigmas: Tensor, function: Callable) -> Tensor:
+    """Calls function(the host's BaseModel, conditioning entries, noise, latent, sigmas, model_options) where the host
+    would sample: the model is loaded, the entries are processed, and all lies on its device.
+
+    positive: a CONDITIONING; latent, noise: (B, C, h, w). The function's result, a latent, is returned as a sampler's.
+    """
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, positive[:1])
+    return guider.sample(noise, latent, _Instead(function), sigmas, disable_pbar=True)
 
 
 def look(model, positive, latent: Tensor, words: Words, layout: MapLayout, level: float) -> Tensor:
@@ -85,8 +83,17 @@ def finished_maps(
 
     positive: a CONDITIONING; its first entry that acts at this noise is read. Raises NotThen when none does.
     """
-    guider, one_pass = comfy.samplers.CFGGuider(model), _OnePass(pool, layout)
-    guider.set_conds(positive, positive)
-    guider.sample(noise, latent, one_pass, sigmas, disable_pbar=True)
-    assert one_pass.maps is not None  # the guider samples once
-    return one_pass.maps
+    maps = None
+
+    def read(inner, entries, noise, latent, sigmas, options):
+        nonlocal maps
+        x = inner.model_sampling.noise_scaling(sigmas, noise, latent)
+        cond = active(entries, float(sigmas[0]))
+        if cond is None:
+            raise NotThen(_advice(inner, entries[0], float(sigmas[0])))
+        maps = capture(inner, cond, x, sigmas, options, pool, layout)
+        return latent
+
+    where_sampled(model, positive, latent, noise, sigmas, read)
+    assert maps is not None  # the guider samples once
+    return maps

@@ -94,10 +94,10 @@ def files(folder) -> dict[str, bytes]:
 
 def test_a_run_that_was_stopped_goes_on_and_makes_the_same_shards(demo, recorded, tmp_path, small):
     layout = recorded[0].layout
-    done: list[int] = []
+    done: list[float] = []
 
     def stop_at(scenes: int):
-        def tell(now: int) -> None:
+        def tell(now: float) -> None:
             done.append(now)
             if now == scenes:
                 raise KeyboardInterrupt
@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_goes_on_and_makes_the_same_shards(demo, recorded
         return tell
 
     whole = record_into(tmp_path / "whole", *demo, SCENES, layout, WANTED, tell=done.append)
-    assert done == [2, 4, 6] and whole.left_out == dict(recorded[1])
+    assert done == sorted(done) and {2, 4} < set(done) and done[-1] == 6 and whole.left_out == dict(recorded[1])
     loaded = whole.load()
     torch.testing.assert_close(loaded.maps.float(), recorded[0].maps.float(), rtol=5e-3, atol=5e-3)
     assert loaded.names == recorded[0].names and torch.equal(loaded.look, recorded[0].look)
