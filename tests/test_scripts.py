@@ -399,6 +399,7 @@ COVERED = {
     "demo/diffusion.py": test_training_writes_the_files_that_are_shipped,
     "demo/sprites.py": test_sprites_are_cut_out_of_a_font,
     "steering/prompts/__main__.py": "tests/test_prompts.py::test_command_line",
+    "tests/annotated/make.py": "tests/test_annotated.py::test_the_set_is_what_its_script_makes",
     "tests/host/test_import.py": "tests/host/test_import.py::test_nobody_else_notices",
     "tools/brand.py": test_the_registry_s_pictures_are_what_is_drawn,
     "tools/cutouts.py": test_cutouts_are_taken_of_their_sources,
