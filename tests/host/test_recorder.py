@@ -1,6 +1,7 @@
 """Recording: what is recorded is what steering would see, however the looks are put together into passes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import comfy.sample
 import numpy as np
@@ -133,3 +134,65 @@ def test_other_settings_in_the_same_folder_are_refused_and_nothing_is_lost(demo,
 def test_it_stops_at_its_limit_of_size(demo, recorded, tmp_path, small):
     made = record_into(tmp_path, *demo, SCENES, recorded[0].layout, WANTED, most=1)
     assert len(files(tmp_path)) == 1 and made.counts["looks"] == 0  # the first two scenes give none
+
+
+def another(model, strength: float):
+    """The model with a LoRA's like: every text layer's weights moved by this share of them."""
+    changed, made = model.clone(), torch.Generator().manual_seed(1)
+    patches = {
+        f"diffusion_model.{name}": ("diff", (strength * p.std() * torch.randn(p.shape, generator=made),))
+        for name, p in model.model.diffusion_model.named_parameters()
+        if "attn2.to_" in name
+    }
+    changed.add_patches(patches, 1.0)
+    return changed
+
+
+def test_another_model_in_the_same_folder_is_noticed(demo, recorded, tmp_path, small):
+    model, clip, vae = demo
+    few, layout = replace(SCENES, count=4), recorded[0].layout
+    record_into(tmp_path, *demo, few, layout, WANTED)
+    before = files(tmp_path)
+    other_clip = SimpleNamespace(
+        tokenize=clip.tokenize, tokenizer=clip.tokenizer, cond_stage_model=clip.cond_stage_model,
+        encode_from_tokens_scheduled=lambda tokens: [
+            [1.5 * tensor, more] for tensor, more in clip.encode_from_tokens_scheduled(tokens)
+        ],
+    )  # fmt: skip
+    for other in ((another(model, 0.5), clip, vae), (model, other_clip, vae)):
+        with pytest.raises(ValueError, match="of another checkpoint, LoRA, text encoder or VAE.*Choose another folder"):
+            record_into(tmp_path, *other, few, layout, WANTED)
+    assert files(tmp_path) == before
+    # Other hardware and precisions round otherwise.
+    record_into(tmp_path, another(model, 0.05), clip, vae, few, layout, replace(WANTED, batch=1))
+    assert files(tmp_path) == before
+
+
+def test_where_memory_runs_out_fewer_looks_share_a_pass(demo, recorded, monkeypatch):
+    sizes, read = [], recorder.capture
+
+    def short(inner, cond, x, *more):
+        sizes.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(inner, cond, x, *more)
+
+    monkeypatch.setattr(recorder, "capture", short)
+    recording, _ = record(*demo, SCENES, range(6), recorded[0].layout, WANTED)
+    assert sizes == [4, 2, *[1] * 6]
+    torch.testing.assert_close(recording.maps.float(), recorded[0].maps.float(), rtol=5e-3, atol=5e-3)
+    monkeypatch.setattr(recorder, "capture", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("all full")))
+    with pytest.raises(torch.OutOfMemoryError, match="all full"):
+        record(*demo, SCENES, range(6), recorded[0].layout, WANTED)
+
+
+def test_what_is_read_before_its_passes_begin_is_limited(demo, recorded, monkeypatch):
+    """Encoded prompts of a large text encoder would fill the memory."""
+    passes, see = [], recorder.see
+    monkeypatch.setattr(recorder, "HELD", 1)
+    monkeypatch.setattr(
+        recorder, "see", lambda model, ready, *more: passes.append(len(ready)) or see(model, ready, *more)
+    )
+    recording, left_out = record(*demo, SCENES, range(6), recorded[0].layout, WANTED)
+    assert passes == [3, 3] and left_out == recorded[1] and recording.names == recorded[0].names
+    torch.testing.assert_close(recording.maps.float(), recorded[0].maps.float(), rtol=5e-3, atol=5e-3)
