@@ -14,6 +14,7 @@ Measured on each, in turns within one process:
   kept whole, the whole model, weights that require gradients because nobody switched that off. The gradient is asked
   of the latent alone (torch.autograd.grad), as the published code does. "weights too", if asked for with --ways, has
   loss.backward() instead.
+- recorded, if asked for with --ways: what Record Maps does with two looks in a pass, which is the plain step's batch.
 
 Peak memory is measured in a fresh process for each way: above what lay there when the pass began (the weights), and in
 all. Writes bench/cost.json. Memory on the CPU is read from /proc, so on Linux only.
@@ -47,11 +48,14 @@ import psutil
 import torch
 from learn_to_steer.nodes.host.capture import capture, model_layers
 from learn_to_steer.nodes.host.gradient import differentiable, ordinary, saved_before_writing
+from learn_to_steer.nodes.host.recorder import Ready, see
+from learn_to_steer.steering.dataset import Look
 from learn_to_steer.steering.losses import Aim, Moment
 from learn_to_steer.steering.losses.classifier import ClassifierConfig, ClassifierLoss, RelationClassifier
 from learn_to_steer.steering.maps import MapSettings, pooling, stack_layers
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.words import Words
+from PIL import Image
 from training import write
 
 PROMPT, ROWS, MOMENT = "a dog left of a cat", ((2,), (6,)), Moment(0.8)
@@ -62,6 +66,7 @@ WAYS = (
     "guided, save_memory",
     "straightforward",
     "straightforward, weights too",
+    "recorded",
 )
 GB = 1e9
 
@@ -154,7 +159,7 @@ class Passes:
             self.model = config.get_model({}, "", device=self.device)
             _randomise(self.unet)
         patcher = comfy.model_patcher.ModelPatcher(self.model, self.device, self.device)
-        self.model.current_patcher = patcher
+        self.model.current_patcher = self.patcher = patcher
         torch.manual_seed(1)
         with torch.no_grad():
             self.latent = torch.randn(case.latent, device=self.device)
@@ -174,11 +179,11 @@ class Passes:
         pooled = self.case.unet.get("vec_in_dim")
         if whole := self.case.unet.get("adm_in_channels"):
             pooled = whole - 6 * 256  # SDXL's sizes of the picture stand beside it
-        conds = {}
+        conds, self.entries = {}, {}
         for name in ("positive", "negative"):
             values = {"pooled_output": torch.randn(1, pooled)} if pooled else {}
-            entry = [[torch.randn(1, self.case.text, width), values]]
-            conds[name] = comfy.sampler_helpers.convert_cond(entry)
+            self.entries[name] = [torch.randn(1, self.case.text, width), values]
+            conds[name] = comfy.sampler_helpers.convert_cond([self.entries[name]])
         comfy.samplers.process_conds(self.model, self.latent, conds, self.device)
         for cond in (entry for entries in conds.values() for entry in entries):
             for value in cond["model_conds"].values():
@@ -196,6 +201,8 @@ class Passes:
             return self.plain(way != "plain step", watch)
         if way.startswith("guided"):
             return self.guided(way.endswith("save_memory"), watch)
+        if way == "recorded":
+            return self.recorded()
         return self.straightforward(way.endswith("weights too"))
 
     def plain(self, pytorch: bool = False, watch=None) -> torch.Tensor:
@@ -209,6 +216,15 @@ class Passes:
         with torch.inference_mode():
             conds = [self.positive, self.negative]
             return comfy.samplers.calc_cond_batch(self.model, conds, self.latent, self.sigma, options)[0]
+
+    def recorded(self) -> torch.Tensor:
+        look, picture = Look(0, PROMPT, (), (), True, 0.5, 0), Image.new("RGB", (8, 8))
+        latent = self.latent.cpu()
+        with torch.inference_mode():
+            ready = [Ready(look, picture, latent, ROWS, tuple(entry)) for entry in self.entries.values()]
+            seen, _ = see(self.patcher, ready, self.aim.layout)
+            self.model.current_patcher = self.patcher  # the host leaves none
+            return torch.stack([one.maps for one in seen])
 
     def guided(self, save_memory: bool, watch=None, aim: Aim | None = None):
         aim = aim or self.aim
@@ -526,7 +542,7 @@ def arguments(given: list[str] | None = None):
     parser.add_argument("--depth-1024", type=int, nargs=2, default=(2, 1), help="the same at 1024 px")
     parser.add_argument("--full", action="store_true", help="FLUX's own depth, 19 and 38")
     parser.add_argument("--repeat", type=int, help="rounds of the timing")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-1])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-2])
     parser.add_argument("--models", default="", help="only those whose name holds this")
     parser.add_argument("--tiny", action="store_true", help="small models, to try the script")
     parser.add_argument("--job", help=argparse.SUPPRESS)

@@ -32,6 +32,12 @@ def test_all_ways_lead_to_the_same_gradient(passes):
     assert all(after[name] is p and p.grad is None for name, p in before.items())
 
 
+def test_what_is_recorded_is_the_maps_that_a_look_reads(passes):
+    maps, side = passes.recorded(), passes.aim.layout.resolution
+    assert maps.shape == (2, len(cost.ROWS), passes.aim.layout.channels, side, side) and maps.isfinite().all()
+    assert passes.guided(False).isfinite().all()  # and the model can still be asked
+
+
 def test_the_table_tells_what_did_not_fit():
     memory = {"above": 2e9, "all": 3e9, "host_estimate": 1e9, "host_estimate_flash": 1e9}
     row = {"model": "A", "seconds": 2.0, "processor_seconds": 2.0, "memory": memory}
@@ -52,5 +58,5 @@ def test_what_cannot_fit_is_left_out(monkeypatch):
     times = {way: [(1.0, 1.0)] for way in cost.WAYS}
     monkeypatch.setattr(cost, "apart", lambda task, *args: memory if task == "memory" else times)
     rows = cost.measure(CASES[0], "cpu", list(cost.WAYS))
-    assert ["note" in row for row in rows] == [False] * 4 + [True] * 2
+    assert ["note" in row for row in rows] == [False] * 4 + [True] * 2 + [False]
     assert rows[4]["note"].startswith("left out: needs about")
