@@ -7,7 +7,7 @@ from itertools import combinations
 import host  # noqa: F401  makes `learn_to_steer` importable
 
 import numpy as np
-from learn_to_steer.steering.dataset import SPELLED, STRAIGHT, phrase
+from learn_to_steer.steering.dataset import SPELLED, STRAIGHT, Scene, Scenes, phrase
 from learn_to_steer.steering.judge import Found
 from PIL import Image
 from sprites import CELL, CODEPOINTS, SHEET
@@ -176,3 +176,17 @@ def held_out() -> frozenset[frozenset[str]]:
     rng.shuffle(others)
     total = len(KINDS) * (len(KINDS) - 1) // 2
     return frozenset(wanted) | frozenset(others[: total // 4 - len(wanted)])
+
+
+# --- Pictures to look at --------------------------------------------------------------------------------------------
+
+
+def pictures(count: int, seed: int) -> Scenes:
+    """Scenes of the emoji world as Record Maps takes them."""
+
+    def at(number: int) -> Scene:
+        rng = np.random.default_rng([seed, number])
+        things = compose(rng, any_kinds(rng))
+        return Scene(Image.fromarray(render(rng, things)), tuple(thing.found() for thing in things))
+
+    return Scenes(count, at, f"emoji world {count} {seed}", f"{count} scenes of the emoji world, seed {seed}.")

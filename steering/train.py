@@ -21,6 +21,7 @@ from .losses.files import NETWORKS
 from .losses.geometry import mask, offsets
 from .losses.places import PlaceReader, PlacesConfig
 from .losses.published import PublishedClassifier, untrained
+from .maps import shapes
 from .recordings import Recording
 from .relations import MIRRORS, clear
 from .relations import mirrored as mirrored_relation
@@ -92,6 +93,36 @@ def pairs_of(recording: Recording) -> Pairs:
             found.append((word, word + 1, STRAIGHT.index(relation)))
     columns = torch.tensor(found, dtype=torch.long).reshape(-1, 3).unbind(1)
     return Pairs(recording, *columns)
+
+
+def worn(recording: Recording, seed: int) -> Recording:
+    """One map a word, as other models and settings could have it, for a reader that is to serve any model: the mean of
+    some layers, blurred or sharpened, coarser, noisy, with a bright corner that is no thing. All follows from seed."""
+    generator = torch.Generator().manual_seed(seed)
+    count, channels, side, _ = recording.maps.shape
+
+    def chance(share: float) -> Tensor:
+        return torch.rand(count, 1, 1, 1, generator=generator) < share
+
+    maps = recording.maps.float()
+    if channels > 1:  # some layers alone, some together
+        weights = torch.rand(count, channels, 1, 1, generator=generator).pow(torch.where(chance(0.5), 8.0, 1.0))
+        maps = (maps * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+    coarse = F.interpolate(F.avg_pool2d(maps, 2), size=(side, side), mode="bilinear", align_corners=False)
+    maps = torch.where(chance(0.25), coarse, maps)
+    blurred = F.avg_pool2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    maps = torch.where(chance(0.25), blurred, maps).clamp_min(0)
+    power = torch.rand(count, 1, 1, 1, generator=generator) + 0.5  # from a root to a power and a half
+    maps = shapes(torch.where(chance(0.5), maps.pow(power), maps))
+    noise = torch.rand(count, 1, 1, 1, generator=generator) * torch.rand(maps.shape, generator=generator)
+    maps = torch.where(chance(0.3), maps + noise, maps)
+    corner = torch.zeros(1, 1, side, side)
+    corner[..., 0, 0] = 1
+    turns = torch.stack([corner, corner.flip(-1), corner.flip(-2), corner.flip((-1, -2))])[:, 0]
+    sunk = turns[torch.randint(4, (count,), generator=generator)] * maps.amax((-1, -2), keepdim=True) * 2
+    maps = shapes(torch.where(chance(0.2), maps + sunk, maps))
+    layout = replace(recording.layout, family="any", channels=1)
+    return replace(recording, layout=layout, maps=maps.half(), strength=torch.ones(count, 1))
 
 
 class Split(NamedTuple):
