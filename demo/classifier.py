@@ -22,7 +22,7 @@ from learn_to_steer.nodes import demo_model
 from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.recorder import Wanted, record_into
 from learn_to_steer.steering.maps import MapSettings
-from learn_to_steer.steering.recordings import Recording, together
+from learn_to_steer.steering.recordings import Recording, opened, together
 from learn_to_steer.steering.train import CLASSIFIER, READER, Training, leak, learner, measured, save, train, worn
 from scenes import held_out, pictures
 from training import Progress, arguments
@@ -42,18 +42,12 @@ def recorded(name: str, wrong: float, args) -> Recording:
     model, clip, vae = MODELS[name][1](args.into / paths.WEIGHTS)
     folder = args.into / paths.WORK / f"recordings-{name}-{wrong:g}-{args.scenes}-{args.draws}-{args.seed}"
     layout = MapSettings().layout(model_layers(model))
-    progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, args.scenes, every=500)
+    progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, args.scenes, every=640)
     wanted = Wanted(args.draws, wrong, seed=args.seed, batch=32)
-    return record_into(
-        folder,
-        model,
-        clip,
-        vae,
-        pictures(args.scenes, args.seed),
-        layout,
-        wanted,
-        tell=lambda done: progress(int(done)),
-    ).load()
+    with torch.inference_mode():  # as the host runs its nodes
+        scenes = pictures(args.scenes, args.seed)
+        record_into(folder, model, clip, vae, scenes, layout, wanted, tell=lambda done: progress(int(done)))
+    return opened(folder).load()
 
 
 def trained(network: str, name: str, data: Recording, measure: Recording, args, path: Path) -> None:
