@@ -181,14 +181,14 @@ def test_maps_are_read_on_the_way_back(family, noising):
 def test_what_does_not_come_back_is_left_out_and_counted(demo, monkeypatch, noising):
     model = demo[0] if noising == DDIM else flow(demo[0])
     layout = MapSettings().layout(model_layers(model))
-    wanted = Wanted(looks=2, batch=4, noising=noising, steps=4)
+    wanted = Wanted(looks=2, batch=4, noising=noising, steps=2)
 
     def recorded(least):
         monkeypatch.setitem(inversion.LEAST_PSNR, noising, least)
         return record(model, *demo[1:], SCENES, [2, 3], layout, wanted)
 
     everything, left_out = recorded(-100)
-    assert len(everything.level) == 2 * 2 * len(looked_at(4)) and not left_out
+    assert len(everything.level) == 2 * 2 * len(looked_at(2)) and not left_out
     assert everything.scene.tolist() == [2] * 4 + [3] * 4 and everything.level[0] > everything.level[1]
     nothing, left_out = recorded(99)
     what, count = ("looks", 4) if noising == DDIM else ("scenes", 2)

@@ -106,7 +106,9 @@ def test_a_run_that_was_stopped_goes_on_and_makes_the_same_shards(demo, recorded
         return tell
 
     whole = record_into(tmp_path / "whole", *demo, SCENES, layout, WANTED, tell=done.append)
-    assert done == sorted(done) and {2, 4} < set(done) and done[-1] == 6 and whole.left_out == dict(recorded[1])
+    assert done == sorted(done) and {2, 4} < set(done) and done[-1] == 6
+    assert any(2 < now < 4 for now in done)  # Cancel is heard between passes, not between shards only
+    assert whole.left_out == dict(recorded[1])
     loaded = whole.load()
     torch.testing.assert_close(loaded.maps.float(), recorded[0].maps.float(), rtol=5e-3, atol=5e-3)
     assert loaded.names == recorded[0].names and torch.equal(loaded.look, recorded[0].look)
