@@ -10,6 +10,7 @@ import torch
 from learn_to_steer.nodes.host import recorder
 from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.finished import finished_maps
+from learn_to_steer.nodes.host.inversion import DDIM
 from learn_to_steer.nodes.host.noise import sigma_at
 from learn_to_steer.nodes.host.recorder import Wanted, record, record_into
 from learn_to_steer.nodes.host.words import find_words
@@ -125,7 +126,11 @@ def test_other_settings_in_the_same_folder_are_refused_and_nothing_is_lost(demo,
     layout = recorded[0].layout
     record_into(tmp_path, *demo, replace(SCENES, count=3), layout, WANTED)
     before = files(tmp_path)
-    for change, sentence in (({"seed": 5}, "seed 4, not 5"), ({"wrong": 0.2}, "wrong 0.5, not 0.2")):
+    for change, sentence in (
+        ({"seed": 5}, "seed 4, not 5"),
+        ({"wrong": 0.2}, "wrong 0.5, not 0.2"),
+        ({"noising": DDIM}, "noising plain, not DDIM inversion"),
+    ):
         with pytest.raises(ValueError, match=f"{sentence}. Choose another folder"):
             record_into(tmp_path, *demo, SCENES, layout, replace(WANTED, **change))
     with pytest.raises(ValueError, match="recordings of other scenes, not these"):
