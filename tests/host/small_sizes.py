@@ -80,6 +80,7 @@ class SmallSizes(ComfyExtension):
         with_number(comfy.model_detection.detect_unet_config, 3840, 256)  # Z-Image's channels
         with_number(comfy.sd.detect_te_model, 2560, LLM["hidden_size"])  # Qwen3 4B's
         with_number(comfy.sd.detect_te_model, 1024, WIDE_LLM["hidden_size"])  # Qwen3 0.6B's
+        with_number(comfy.sd.VAE.__init__, 128, 32)  # the channels of an encoder; a decoder's are read off its file
         anima.LLMAdapter = partial(anima.LLMAdapter, **ADAPTER)
         with_number(sd3_clip.SD3ClipModel.encode_token_weights, 4096, T5["d_model"])
         true = qwen_vl.Qwen2VLVisionTransformer.__init__  # Qwen2.5-VL's eyes, which no prompt uses

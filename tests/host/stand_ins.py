@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import comfy.ldm.anima.model as anima
-import comfy.ldm.modules.diffusionmodules.model
+import comfy.ldm.modules.diffusionmodules.model as autoencoder
 import comfy.ldm.wan.vae
 import comfy.model_patcher
 import comfy.ops
@@ -136,14 +136,16 @@ def seeing_encoder_file() -> Weights:
 
 
 def vae_file(channels: int) -> Weights:
-    """The half of a VAE that decodes; of SD's, and of those with 16 channels."""
-    decoder = comfy.ldm.modules.diffusionmodules.model.Decoder(
-        ch=32, out_ch=3, ch_mult=(1, 2, 4, 4), num_res_blocks=2, attn_resolutions=[], in_channels=3, resolution=256,
-        z_channels=channels,
-    )  # fmt: skip
-    weights = prefixed("decoder.", random_weights(decoder))
+    """Of SD's kind, and of those with 16 channels."""
+    sizes = {
+        "ch": 32, "out_ch": 3, "ch_mult": (1, 2, 4, 4), "num_res_blocks": 2, "attn_resolutions": [], "in_channels": 3,
+        "resolution": 256, "z_channels": channels,
+    }  # fmt: skip
+    weights = prefixed("decoder.", random_weights(autoencoder.Decoder(**sizes)))
+    weights |= prefixed("encoder.", random_weights(autoencoder.Encoder(**sizes, double_z=True)))
     if channels == 4:
         weights |= prefixed("post_quant_conv.", random_weights(nn.Conv2d(4, 4, 1)))
+        weights |= prefixed("quant_conv.", random_weights(nn.Conv2d(8, 8, 1)))
     return weights
 
 
