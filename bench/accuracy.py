@@ -8,7 +8,7 @@ classifier, by geometry, by InfSplign's loss, as InfSplign and Learn-to-Steer we
 regions, plain and steered, the best of four by the judge, and steered only where the judge finds it wrong, in turns,
 through ComfyUI's sampling; and lets the detector judge. The published settings, at 17 times the time, get every fifth
 prompt. Writes bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the
-classifier knows, and writes nothing.
+classifier knows, and writes nothing. --trained FILE ... measures classifiers of your own too, and writes bench/trained.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from learn_to_steer.steering.losses import Aim, Loss
 from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.losses.infsplign import InfSplignLoss
+from learn_to_steer.steering.losses.trained import load as trained_loss
 from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.plan import plan
 from learn_to_steer.steering.prompts import parse
@@ -95,10 +97,13 @@ def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[
 class Bench:
     """The demo model, both classifiers and the detector; makes and judges pictures.
 
-    root: the repository, or a folder that they were trained into; steps: sampling steps.
+    root: the repository, or a folder that they were trained into; steps: sampling steps; trained: files of other
+    classifiers, each a method of its own.
     """
 
-    def __init__(self, root: Path, steering: Steering, steps: int):
+    def __init__(self, root: Path, steering: Steering, steps: int, trained: Sequence[Path] = ()):
+        own = {f"steered, {path.stem}": path for path in trained}
+        self.methods = METHODS | {name: str(path) for name, path in own.items()}
         self.model, self.clip, self.vae = demo_model.load(root / WEIGHTS)
         self.detector = detector(root)
         self.negative = self.encode("")
@@ -112,6 +117,7 @@ class Bench:
         self.layers = model_layers(self.model)
         self.losses[INFSPLIGN] = InfSplignLoss(self.layers)
         self.losses[INFSPLIGN_PUBLISHED] = InfSplignLoss(self.layers, published=True)
+        self.losses |= {str(path): trained_loss(path, self.layers)[0] for path in trained}
 
     def encode(self, text: str):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
@@ -189,13 +195,13 @@ def interval(hits: int, n: int) -> list[float]:
     return [abs(round((middle + sign * half) / (1 + z * z / n), 3)) for sign in (-1, 1)]
 
 
-def rows(done: dict[str, dict]) -> list[dict]:
+def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     """One row per task and method, from the single pictures' records. Time is compared with the plain pictures of the
     same prompts that were made in the same go, since a machine is not always equally fast."""
     table = []
     for task in TASKS:
         plain = {(r["prompt"], r["go"]): r for r in done.values() if (r["task"], r["method"]) == (task, "plain")}
-        for method in METHODS:
+        for method in methods:
             records = [r for r in done.values() if (r["task"], r["method"]) == (task, method)]
             if not records:
                 continue
@@ -238,6 +244,7 @@ def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--tuning", action="store_true", help="pairs that the classifier knows; nothing is written")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     for name, value in asdict(Steering()).items():
         if isinstance(value, bool):
             parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=value)
@@ -259,8 +266,10 @@ def main(given: list[str] | None = None) -> None:
         "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
         "steering": asdict(steering), "detector_exact": accuracy(args.into), "tuning": args.tuning,
     }  # fmt: skip
-    bench = Bench(args.into, steering, args.steps)
-    log = args.into / WORK / f"bench-{args.seed}.json"
+    bench = Bench(args.into, steering, args.steps, args.trained)
+    methods = [*args.methods, *(name for name in bench.methods if name not in METHODS)]
+    name = "trained" if args.trained else "results"
+    log = args.into / WORK / f"bench-{name}-{args.seed}.json"
     done: dict[str, dict] = {}
     go = 0
     if log.exists() and not args.tuning:
@@ -268,19 +277,20 @@ def main(given: list[str] | None = None) -> None:
         done = kept["done"] if kept["settings"] == settings else {}
         go = 1 + max((record["go"] for record in done.values()), default=-1)
     with torch.inference_mode():
-        for method in args.methods:  # warm up: the first run of everything is slow
-            bench.picture("a dog left of a cat", 0, METHODS[method], method in BOUND, AS_PUBLISHED.get(method))
+        for method in methods:  # warm up: the first run of everything is slow
+            bench.picture("a dog left of a cat", 0, bench.methods[method], method in BOUND, AS_PUBLISHED.get(method))
         for task, n in zip(TASKS, args.prompts, strict=False):
             for index, (text, _, _) in enumerate(prompts(task, n, args.seed, args.tuning)):
                 # In turns, and each method first as often as the others: the machine's speed drifts.
-                turn = index % len(args.methods)
-                for method in args.methods[turn:] + args.methods[:turn]:
+                turn = index % len(methods)
+                for method in methods[turn:] + methods[:turn]:
                     key = f"{task} {index} {method}"
                     if key in done or index % SELDOM.get(method, 1):
                         continue
                     picture, seconds, report = bench.picture(
-                        text, args.seed * 100000 + index, METHODS[method], method in BOUND, AS_PUBLISHED.get(method)
-                    )
+                        text, args.seed * 100000 + index, bench.methods[method], method in BOUND,
+                        AS_PUBLISHED.get(method),
+                    )  # fmt: skip
                     there, right = bench.judged(picture, text)
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
@@ -290,14 +300,14 @@ def main(given: list[str] | None = None) -> None:
                     write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
                 if (index + 1) % 25 == 0 or index + 1 == n:
                     print(f"{task} {index + 1}/{n}", flush=True)
-    table = rows(done)
+    table = rows(done, bench.methods)
     print(markdown(table))
     if not args.tuning:
         # Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained.
         leak = {name: c.config.notes["accuracy"] for name, c in bench.classifiers.items()}
         results = {"command": command, "settings": settings, "rows": table, "leak": leak}
-        write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / "results.json")
-        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / "results.md")
+        write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / f"{name}.json")
+        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / f"{name}.md")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@
 
 draws as many prompts a relation as told among pairs of kinds that the classifier never saw, makes each picture plain
 and steered by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json and bench/wishes.md.
-Resumes where it was stopped.
+Resumes where it was stopped. --trained FILE ... measures readers of your own too, and writes bench/wishes_trained.
 """
 
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import host  # noqa: F401  makes `comfy` importable
 
@@ -45,11 +47,11 @@ def judged(bench: Bench, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
     return bool(verdict.there), bool(verdict.granted)
 
 
-def rows(done: dict[str, dict]) -> list[dict]:
+def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     """One row a relation and method, from the single pictures' records."""
     table = []
     for relation in RELATIONS:
-        for method in METHODS:
+        for method in methods:
             records = [r for r in done.values() if (r["relation"], r["method"]) == (relation, method)]
             if records:
                 n, right = len(records), sum(r["right"] for r in records)
@@ -76,20 +78,23 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--relations", nargs="+", choices=GeometryLoss().relations, default=GeometryLoss().relations)
+    parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     args = parser.parse_args(given)
     command = " ".join(["python bench/wishes.py", *given])
     settings = {
         "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
         "detector_exact": accuracy(args.into),
     }  # fmt: skip
-    bench = Bench(args.into, Steering(), args.steps)
-    log = args.into / WORK / f"wishes-{args.seed}.json"
+    bench = Bench(args.into, Steering(), args.steps, args.trained)
+    methods = METHODS | {name: loss for name, loss in bench.methods.items() if loss in map(str, args.trained)}
+    name = "wishes_trained" if args.trained else "wishes"
+    log = args.into / WORK / f"{name}-{args.seed}.json"
     kept = json.loads(log.read_text()) if log.exists() else {}
     done: dict[str, dict] = kept["done"] if kept.get("settings") == settings else {}
     with torch.inference_mode():
         for relation in args.relations:
             for index, text in enumerate(prompts(relation, args.prompts, args.seed)):
-                for method, loss in METHODS.items():
+                for method, loss in methods.items():
                     key = f"{relation} {index} {method}"
                     if key not in done:
                         picture, _, _ = bench.picture(text, args.seed * 100000 + index, loss)
@@ -99,11 +104,11 @@ def main(given: list[str] | None = None) -> None:
                         }  # fmt: skip
             write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
             print(f"{relation}: {args.prompts}", flush=True)
-    table = rows(done)
+    table = rows(done, methods)
     print(markdown(table))
     results = {"command": command, "settings": settings, "rows": table}
-    write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / "wishes.json")
-    write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / "wishes.md")
+    write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / f"{name}.json")
+    write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / f"{name}.md")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Train what reads the demo models' maps: relation classifiers, their controls, and the reader of places for any model.
+"""Train what reads the demo models' maps: relation classifiers, their controls, and a reader of places.
 
     python demo/classifier.py --scenes 5000 --draws 2 --steps 1500
 
-records the demo models' maps of composed scenes (kept in .work, as Record Maps does), under true prompts and under
-wrong ones, and under true ones alone for the controls; keeps a quarter of all pairs of kinds for the measurement.
-Writes classifier_weights/emoji_world.safetensors and emoji_flow.safetensors, each with its control _true_prompts, and
-universal.safetensors, which reads worn maps of both. --leave-out flow (or unet) writes only the reader, of the other
-model's maps, to .work.
+records the demo model's maps of composed scenes (kept in .work, as Record Maps does), under true prompts and under
+wrong ones, and under true ones alone for the control; keeps a quarter of all pairs of kinds for the measurement. Writes
+classifier_weights/emoji_world.safetensors and its control, emoji_world_true_prompts.safetensors. --model flow does so
+for the second model, where demo/flow.py has trained it: emoji_flow.safetensors. --reader unet flow trains a reader of
+places in their place, of worn maps of these models, and writes .work/reader_of_unet_flow.safetensors.
 """
 
 import math
@@ -87,26 +87,25 @@ def kept_looks(recording: Recording) -> torch.Tensor:
     return kept
 
 
-def reader(names: list[str], path: Path, args) -> None:
+def reader(names: list[str], args) -> None:
     """The reader of places, of these models' maps, worn."""
     data = together([worn(recorded(name, WRONG[""], args), args.seed + i) for i, name in enumerate(names)])
+    path = args.into / paths.WORK / f"reader_of_{'_'.join(names)}.safetensors"
     trained(READER, path.stem, data, data, args, path)
 
 
 def main(given: list[str] | None = None) -> None:
     parser = arguments(__doc__, steps=1500, batch=128, scenes=5000, draws=2)
-    parser.add_argument("--leave-out", choices=MODELS)
+    parser.add_argument("--model", choices=MODELS, default="unet")
+    parser.add_argument("--reader", choices=MODELS, nargs="+", help="of these models' maps")
     args = parser.parse_args(given)
-    if args.leave_out:
-        names = [name for name in MODELS if name != args.leave_out]
-        reader(names, args.into / paths.WORK / f"reader_without_{args.leave_out}.safetensors", args)
+    if args.reader:
+        reader(args.reader, args)
         return
-    for name, (file, _) in MODELS.items():
-        both = {control: recorded(name, wrong, args) for control, wrong in WRONG.items()}
-        for control, data in both.items():
-            path = args.into / paths.CLASSIFIERS / f"{file}{control}.safetensors"
-            trained(CLASSIFIER, path.stem, data, both[""], args, path)
-    reader(list(MODELS), args.into / paths.CLASSIFIERS / "universal.safetensors", args)
+    both = {control: recorded(args.model, wrong, args) for control, wrong in WRONG.items()}
+    for control, data in both.items():
+        path = args.into / paths.CLASSIFIERS / f"{MODELS[args.model][0]}{control}.safetensors"
+        trained(CLASSIFIER, path.stem, data, both[""], args, path)
 
 
 if __name__ == "__main__":

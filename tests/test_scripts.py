@@ -24,16 +24,18 @@ import host  # noqa: F401  makes `comfy` importable
 import accuracy
 import brand
 import check_types
+import classifier
 import cost
 import cutouts
 import diffusion
+import flow
 import install
 import pytest
 import sprites
 import torch
 import wishes
 from learn_to_steer.nodes import demo_model
-from paths import BENCH, CLASSIFIERS, ROOT, WEIGHTS
+from paths import BENCH, CLASSIFIERS, ROOT, WEIGHTS, WORK
 from PIL import Image, ImageChops, ImageFont
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -101,6 +103,33 @@ def test_training_goes_on_where_it_stopped(trained):
     for path, tensors in zip(paths, before, strict=True):
         again = load_file(path)
         assert tensors.keys() == again.keys() and all(torch.equal(tensors[name], again[name]) for name in again)
+
+
+def test_the_second_model_and_a_reader_of_both_are_trained(trained):
+    """None is shipped yet."""
+    into = ["--into", str(trained), *SMALLEST.split()]
+    flow.main(into)
+    model, _, _ = demo_model.load_flow(trained / WEIGHTS)
+    assert model.model.diffusion_model.hidden_size == 224
+    classifier.main([*into, "--reader", "unet", "flow"])
+    (path,) = (trained / WORK).glob("reader_of_*")
+    assert path.stem == "reader_of_unet_flow"
+    run("bench", "N=1 0 0", f"BENCH=--into {trained} --steps 2 --methods plain --trained {path}")
+    rows = json.loads((trained / BENCH / "trained.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["plain", "steered, reader_of_unet_flow"]
+    (trained / WEIGHTS / demo_model.FLOW.name).unlink()
+
+
+def test_the_model_goes_on_from_its_weights(trained, tmp_path):
+    """Its text encoder stays as it is."""
+    shutil.copytree(trained / WEIGHTS, tmp_path / WEIGHTS)
+    diffusion.main(["--into", str(tmp_path), "--shipped", *SMALLEST.split()])
+    was, now = (
+        [load_file(folder / WEIGHTS / path.name) for path in (demo_model.UNET, demo_model.CLIP)]
+        for folder in (trained, tmp_path)
+    )
+    assert not all(torch.equal(was[0][name], now[0][name]) for name in was[0])
+    assert all(torch.equal(was[1][name], now[1][name]) for name in was[1])
 
 
 def test_accuracy_of_what_was_trained(trained):
@@ -397,6 +426,7 @@ COVERED = {
     "demo/demo.py": f"{SERVER}::test_the_demo_judges_its_pictures",
     "demo/detector.py": test_training_writes_the_files_that_are_shipped,
     "demo/diffusion.py": test_training_writes_the_files_that_are_shipped,
+    "demo/flow.py": test_the_second_model_and_a_reader_of_both_are_trained,
     "demo/sprites.py": test_sprites_are_cut_out_of_a_font,
     "steering/prompts/__main__.py": "tests/test_prompts.py::test_command_line",
     "tests/annotated/make.py": "tests/test_annotated.py::test_the_set_is_what_its_script_makes",
