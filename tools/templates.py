@@ -782,10 +782,11 @@ def trainings() -> list[Workflow]:
             TRAIN_DEMO,
             "**Press Run**: cut-outs are put together, the demo model looks at them, a classifier learns where its"
             " words look, and a picture is steered with it.\n\n"
-            "**Change** *looks* in Composed Scenes, or *network* in Train L2S Classifier. For your own checkpoint take"
+            "**Change** *network* in Train L2S Classifier, or *looks* in Composed Scenes: the demo model was made of"
+            " drawn things and knows no others; your checkpoint knows all looks. For it take"
             f" the template *{TRAIN}*.",
             demo,
-            node("L2S_ComposedScenes", count=1500, width=128, height=128, kinds=DEMO_KINDS),
+            node("L2S_ComposedScenes", count=1500, width=128, height=128, looks="drawn", kinds=DEMO_KINDS),
             {"batch": 32}, {}, "a giraffe above an airplane",
         ),
         training(

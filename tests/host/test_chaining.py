@@ -355,7 +355,7 @@ IN_THE_WAY = {  # what made it, and why it is refused
     "tiles without gradient": (tiles(8, around=torch.no_grad), "tiles", NO_GRADIENT),
     "tiles in inference mode": (tiles(8, around=torch.inference_mode), "tiles", NO_GRADIENT),
     "detached": (detached, "detached", NO_GRADIENT),
-    "failing": (failing, "failing", "a trial look ended in: Can't call numpy"),
+    "failing": (failing, "failing", "a trial look ended in: [Cc]an't c"),
 }
 
 
@@ -396,8 +396,8 @@ def kept_to_the_left(model, *conds):
     """A mask of another pack's on the attention: the words act in the left half of the picture alone."""
 
     def block(arguments, extra):
-        right = torch.arange(30) % 5 >= 2  # of rows of five image tokens
-        mask = torch.ones(1, 1, 50, 50, dtype=torch.bool)
+        right = torch.arange(30, device=CARD) % 5 >= 2  # of rows of five image tokens
+        mask = torch.ones(1, 1, 50, 50, dtype=torch.bool, device=CARD)
         mask[..., 20:, [2, 5]] = ~right[:, None]
         return extra["original_block"]({**arguments, "attn_mask": mask})
 

@@ -147,7 +147,7 @@ def another(model, strength: float):
     """The model with a LoRA's like: every text layer's weights moved by this share of them."""
     changed, made = model.clone(), torch.Generator().manual_seed(1)
     patches = {
-        f"diffusion_model.{name}": ("diff", (strength * p.std() * torch.randn(p.shape, generator=made),))
+        f"diffusion_model.{name}": ("diff", (strength * p.std() * torch.randn(p.shape, generator=made).to(p),))
         for name, p in model.model.diffusion_model.named_parameters()
         if "attn2.to_" in name
     }
