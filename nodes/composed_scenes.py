@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ScenesType = io.Custom("L2S_SCENES")
 # As in steering/compose.py, which is read when it is wanted: loading the pack takes next to no time.
-LOOKS, MOST = ("drawn", "rendered", "clipart", "photographed"), 4
+LOOKS, MOST, SIZES = ("drawn", "rendered", "clipart", "photographed"), 4, (0.14, 0.6)
 ALL = "all"
 BUT = "all but "
 SHOWN, SIDE = 6, 768  # scenes in the preview, and their longest side, px
@@ -79,6 +79,25 @@ class ComposedScenes(io.ComfyNode):
                     tooltip='Only these kinds, a line or comma each; empty: all. "cat: rendered clipart" takes a kind '
                     "in these looks only.",
                 ),
+                io.Float.Input(
+                    "smallest",
+                    default=SIZES[0],
+                    min=SIZES[0],
+                    max=SIZES[1],
+                    step=0.02,
+                    advanced=True,
+                    tooltip="Longer side of the smallest things, in the picture's shorter side. Up: the model draws "
+                    "none so small.",
+                ),
+                io.Float.Input(
+                    "clutter",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="How busy backgrounds are. Down: the model draws bare ones; 0 is bare.",
+                ),
             ],
             outputs=[
                 ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
@@ -112,12 +131,15 @@ class ComposedScenes(io.ComfyNode):
         looks: str,
         folder: str,
         kinds: str,
+        smallest: float = SIZES[0],
+        clutter: float = 1.0,
     ) -> io.NodeOutput:
         from ..steering import compose
 
         try:
             cutouts, left_out = _cutouts(bundled, looks, folder, (width, height))
-            scenes = compose.scenes(compose.chosen(cutouts, kinds), count, (width, height), seed, most, left_out)
+            chosen, size = compose.chosen(cutouts, kinds), (width, height)
+            scenes = compose.scenes(chosen, count, size, seed, most, smallest, clutter, left_out)
         except ValueError as error:
             show(cls, str(error))
             raise

@@ -140,11 +140,20 @@ def chosen(cutouts: Sequence[Cutout], kinds: str = "", looks: Sequence[str] = (*
 
 
 def scenes(
-    cutouts: Sequence[Cutout], count: int, size: tuple[int, int], seed: int = 0, most: int = MOST, notes: str = ""
+    cutouts: Sequence[Cutout],
+    count: int,
+    size: tuple[int, int],
+    seed: int = 0,
+    most: int = MOST,
+    smallest: float = SIZES[0],
+    clutter: float = 1.0,
+    notes: str = "",
 ) -> Scenes:
     """So many scenes, each of two to `most` things of different kinds; number after number the same for the same seed.
 
-    size: width and height, px; notes: what was left out, for people. All kinds come equally often, then all looks of a
+    size: width and height, px; smallest: of a thing's longer side, in the picture's shorter one; clutter: from 0,
+    backgrounds that are bare, to 1, most with noise, shapes or blurred other things; notes: what was left out, for
+    people. All kinds come equally often, then all looks of a
     kind. Every thing that was put into a scene is in `found`, with the tight box of those of its pixels that are seen.
     """
     kinds: dict[str, dict[str, list[Cutout]]] = {}
@@ -154,14 +163,14 @@ def scenes(
     def at(number: int) -> Scene:
         if not 0 <= number < count:
             raise IndexError(f"There are {count} scenes, and no number {number}.")
-        return _scene(np.random.default_rng([seed, number]), kinds, size, most)
+        return _scene(np.random.default_rng([seed, number]), kinds, size, most, smallest, clutter)
 
     looks = sorted({cutout.look for cutout in cutouts}, key=(*LOOKS, OWN).index)
     made = (
         f"Composed scenes: {count} of {size[0]} x {size[1]} px, seed {seed}, 2 to {most} things each, of "
         f"{len(kinds)} kinds ({', '.join(looks)})."
     )
-    return Scenes(count, at, _key(cutouts, size, seed, most), made, notes)
+    return Scenes(count, at, _key(cutouts, size, seed, most, smallest, clutter), made, notes)
 
 
 # --- Cut-outs ---------------------------------------------------------------------------------------------------------
@@ -236,7 +245,14 @@ class _Placed:
         return self.left, self.top, self.left + self.picture.width, self.top + self.picture.height
 
 
-def _scene(rng: np.random.Generator, kinds: dict[str, dict[str, list[Cutout]]], size: tuple[int, int], most: int):
+def _scene(
+    rng: np.random.Generator,
+    kinds: dict[str, dict[str, list[Cutout]]],
+    size: tuple[int, int],
+    most: int,
+    smallest: float,
+    clutter: float,
+) -> Scene:
     names = list(kinds)
     order = [names[at] for at in rng.permutation(len(names))]
     taken: list[str] = []
@@ -245,12 +261,12 @@ def _scene(rng: np.random.Generator, kinds: dict[str, dict[str, list[Cutout]]], 
         if len(taken) < wanted and not any(_alike(name, other) for other in taken):
             taken.append(name)
     others = [name for name in order if not any(_alike(name, other) for other in taken)][:2]
-    picture = _background(rng, size, [_any_look(rng, kinds[name]).picture for name in others])
+    picture = _background(rng, size, [_any_look(rng, kinds[name]).picture for name in others], clutter)
     placed: list[_Placed] = []
     overlap = float(rng.choice(OVERLAPS))
     for name in taken:
         cutout = _any_look(rng, kinds[name])
-        thing = _place(rng, cutout, size, placed, overlap)
+        thing = _place(rng, cutout, size, placed, overlap, smallest)
         if thing is not None:
             placed.append(thing)
     for thing in placed:
@@ -264,11 +280,16 @@ def _any_look(rng: np.random.Generator, looks: dict[str, list[Cutout]]) -> Cutou
 
 
 def _place(
-    rng: np.random.Generator, cutout: Cutout, size: tuple[int, int], placed: list[_Placed], overlap: float
+    rng: np.random.Generator,
+    cutout: Cutout,
+    size: tuple[int, int],
+    placed: list[_Placed],
+    overlap: float,
+    smallest: float,
 ) -> _Placed | None:
     """Somewhere in the picture, where it hardly covers others; None where there is no room."""
     shorter = min(size)
-    longest = shorter * float(np.exp(rng.uniform(*np.log(SIZES))))  # as many small as large ones
+    longest = shorter * float(np.exp(rng.uniform(*np.log((smallest, SIZES[1])))))  # as many small as large ones
     mirrored, touching = rng.random(2) < (0.5, TOUCHING)
     for attempt in range(TRIES):
         scale = longest / max(cutout.picture.size)
@@ -284,7 +305,7 @@ def _place(
             if mirrored:
                 picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             return _Placed(cutout.name, picture, left, top)
-        longest = max(0.93 * longest, SIZES[0] * shorter)
+        longest = max(0.93 * longest, smallest * shorter)
     return None
 
 
@@ -347,20 +368,23 @@ def _found(placed: list[_Placed], size: tuple[int, int]) -> tuple[Found, ...]:
 # --- Backgrounds ------------------------------------------------------------------------------------------------------
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int], others: list[Image.Image]) -> Image.Image:
-    """A gradient, and by chance on it soft noise, shapes, and blurred cut-outs of kinds that the scene lacks."""
+def _background(
+    rng: np.random.Generator, size: tuple[int, int], others: list[Image.Image], clutter: float
+) -> Image.Image:
+    """A gradient, and on it by chance, the more clutter the oftener, soft noise, shapes, and blurred cut-outs of kinds
+    that the scene lacks."""
     width, height = (max(2, side // SCALE) for side in size)
     first, second = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
     second = first + rng.uniform(0, 1) * (second - first)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.cos(angle) * np.linspace(-0.5, 0.5, width) + np.sin(angle) * np.linspace(-0.5, 0.5, height)[:, None]
     soft = first + (ramp[..., None] + 0.5) * (second - first)
-    if rng.random() < 0.6:
+    if rng.random() < 0.6 * clutter:
         soft += _noise(rng, (width, height))
     small = Image.fromarray(soft.clip(0, 255).astype(np.uint8))
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 * clutter:
         _shapes(rng, small)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 * clutter:
         for other in others:
             side = rng.uniform(0.2, 0.6) * min(width, height)
             scale = side / max(other.size)
@@ -369,7 +393,7 @@ def _background(rng: np.random.Generator, size: tuple[int, int], others: list[Im
             small.paste(thing, (left, top), thing)
         small = small.filter(ImageFilter.GaussianBlur(0.05 * min(width, height)))
     picture = small.resize(size, Image.Resampling.BICUBIC)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * clutter:
         _shapes(rng, picture)
     return picture
 

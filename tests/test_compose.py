@@ -37,7 +37,7 @@ def three() -> tuple[Cutout, ...]:
 
 @pytest.fixture
 def plain(monkeypatch):
-    monkeypatch.setattr(compose, "_background", lambda rng, size, others: Image.new("RGB", size))
+    monkeypatch.setattr(compose, "_background", lambda rng, size, others, clutter: Image.new("RGB", size))
 
 
 def all_of(made, count=None):
@@ -95,6 +95,24 @@ def test_things_differ_in_size_and_hardly_overlap(three):
     assert 0.02 < np.mean(np.abs(gaps) <= 1) < 0.4  # touching
 
 
+def test_small_things_and_clutter_can_be_left_out(three):
+    made = all_of(scenes(three, 60, (128, 128), smallest=0.4, clutter=0))
+    assert (
+        min(max(b[2] - b[0], b[3] - b[1]) for scene in made for b in boxes(scene)) > 0.3 * 128
+    )  # some lie half hidden
+    bare, busy = (
+        [compose._background(np.random.default_rng(seed), (64, 64), [shape("disc")], clutter) for seed in range(60)]
+        for clutter in (0.0, 1.0)
+    )
+
+    def rough(picture: Image.Image) -> float:
+        """How far cells differ from the mean of their neighbours; a gradient's do not."""
+        cells = np.asarray(picture, float)
+        return np.abs(cells[1:-1, 1:-1] - (cells[:-2, 1:-1] + cells[2:, 1:-1]) / 2).max()
+
+    assert max(map(rough, bare)) < 4 < np.median([rough(picture) for picture in busy])
+
+
 def test_kinds_and_looks_come_alike_and_mirrored():
     """Many cut-outs of a kind or a look make it no more frequent."""
     arrow = shape("disc")
@@ -110,7 +128,7 @@ def test_kinds_and_looks_come_alike_and_mirrored():
     assert 0.4 < np.mean([looks(rng, kind).look == "rendered" for _ in range(300)]) < 0.6
     upper = []
     for seed in range(200):
-        picture = compose._place(np.random.default_rng(seed), cutouts[0], (64, 64), [], 0.0).picture
+        picture = compose._place(np.random.default_rng(seed), cutouts[0], (64, 64), [], 0.0, 0.14).picture
         alpha = np.asarray(picture.getchannel("A"), float)[: picture.height // 2]
         upper.append(np.average(np.arange(picture.width), weights=alpha.sum(0)) > picture.width / 2)
     assert 0.4 < np.mean(upper) < 0.6  # of a cut-out whose upper right is missing
@@ -119,7 +137,7 @@ def test_kinds_and_looks_come_alike_and_mirrored():
 def test_backgrounds_differ_and_show_only_kinds_that_the_scene_lacks(monkeypatch):
     given = []
     monkeypatch.setattr(
-        compose, "_background", lambda rng, size, others: given.append(others) or Image.new("RGB", size)
+        compose, "_background", lambda rng, size, others, clutter: given.append(others) or Image.new("RGB", size)
     )
     cutouts = {name: Cutout(name, "drawn", shape("disc")) for name in ("dog", "hot dog", "bird", "owl", "cup", "key")}
     made = all_of(scenes(tuple(cutouts.values()), 100, (64, 64), most=3))
@@ -130,7 +148,7 @@ def test_backgrounds_differ_and_show_only_kinds_that_the_scene_lacks(monkeypatch
         assert not {"dog", "hot dog"} <= names and not {"bird", "owl"} <= names  # which would be "a bird"?
     monkeypatch.undo()
     rng = np.random.default_rng(0)
-    drawn = [np.asarray(compose._background(rng, (64, 96), [shape("disc")]), float) for _ in range(40)]
+    drawn = [np.asarray(compose._background(rng, (64, 96), [shape("disc")], 1.0), float) for _ in range(40)]
     assert {picture.shape for picture in drawn} == {(96, 64, 3)}
     spread = [picture.std((0, 1)).max() for picture in drawn]
     assert min(spread) < 15 and max(spread) > 50  # plain and cluttered ones
@@ -154,17 +172,18 @@ def test_scenes_follow_from_seed_and_number(three):
 
 
 def test_the_key_tells_what_decides_a_scene(three):
-    def key(cutouts=three, size=(64, 64), seed=0, most=4, count=5):
-        return scenes(cutouts, count, size, seed, most).key
+    def key(cutouts=three, size=(64, 64), seed=0, most=4, count=5, **more):
+        return scenes(cutouts, count, size, seed, most, **more).key
 
     repainted = (*three[:2], Cutout("pole", "drawn", shape("pole", (9, 9, 9, 255), (12, 40))))
     renamed = (*three[:2], Cutout("post", "drawn", three[2].picture))
     others = [key(size=(64, 72)), key(seed=1), key(most=3), key(three[:2]), key(repainted), key(renamed)]
-    assert len({key(), *others}) == 7 and key() == key(count=9)
+    others += [key(smallest=0.3), key(clutter=0.5)]
+    assert len({key(), *others}) == 9 and key() == key(count=9)
 
 
 def test_made_says_what_the_scenes_are_of(three):
-    made = scenes((*three, Cutout("mine", OWN, shape("disc"))), 7, (64, 48), 5, 3, "One left out.")
+    made = scenes((*three, Cutout("mine", OWN, shape("disc"))), 7, (64, 48), 5, 3, notes="One left out.")
     assert (made.count, made.notes) == (7, "One left out.")
     assert made.made == "Composed scenes: 7 of 64 x 48 px, seed 5, 2 to 3 things each, of 4 kinds (drawn, own)."
 

@@ -782,11 +782,14 @@ def trainings() -> list[Workflow]:
             TRAIN_DEMO,
             "**Press Run**: cut-outs are put together, the demo model looks at them, a classifier learns where its"
             " words look, and a picture is steered with it.\n\n"
-            "**Change** *network* in Train L2S Classifier, or *looks* in Composed Scenes: the demo model was made of"
-            " drawn things and knows no others; your checkpoint knows all looks. For it take"
+            "**Change** *network* in Train L2S Classifier, or *looks* and *clutter* in Composed Scenes: the demo model"
+            " was made of drawn things on bare backgrounds and knows no others. Your checkpoint knows more; for it take"
             f" the template *{TRAIN}*.",
             demo,
-            node("L2S_ComposedScenes", count=1500, width=128, height=128, looks="drawn", kinds=DEMO_KINDS),
+            node(
+                "L2S_ComposedScenes", count=1500, width=128, height=128, looks="drawn", kinds=DEMO_KINDS,
+                smallest=0.28, clutter=0.0,
+            ),
             {"batch": 32}, {}, "a giraffe above an airplane",
         ),
         training(
