@@ -24,7 +24,7 @@ SEEN_IN = {
     "Steer only what is wrong (emoji demo)": ("PutBack",),
     "Regions from relations (emoji demo)": ("RegionsFromRelations",),
 }  # fmt: skip
-OF_NO_TEMPLATE = (
+ALONE = (
     "L2S_NameBoxes", "L2S_ComposedScenes", "L2S_AnnotatedPictures", "L2S_WritePrompts", "L2S_OwnGenerations",
     "L2S_RecordMaps", "L2S_TrainClassifier",
 )  # fmt: skip
@@ -118,9 +118,9 @@ def test_every_node_has_its_picture(editor, keep, template):
         keep(f"L2S_{name}", HELP, node)
 
 
-@pytest.mark.parametrize("name", OF_NO_TEMPLATE)
-def test_a_node_of_no_template_has_its_picture(editor, keep, name):
-    """Name Boxes goes with a detector, whose checkpoint no template can bring."""
+@pytest.mark.parametrize("name", ALONE)
+def test_a_node_alone_has_its_picture(editor, keep, name):
+    """Their templates take minutes, or would need a checkpoint of a detector."""
     node = editor.page.evaluate(
         """name => {
             app.graph.clear()
