@@ -9,7 +9,6 @@ for the second model, where demo/flow.py has trained it: emoji_flow.safetensors.
 places in their place, of worn maps of these models, and writes .work/reader_of_unet_flow.safetensors.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,10 +52,12 @@ def recorded(name: str, wrong: float, args) -> Recording:
 def trained(network: str, name: str, data: Recording, measure: Recording, args, path: Path) -> None:
     """Train on data, measure on the pairs of measure that were kept, and write the file."""
     progress = Progress(name, 0, args.steps, every=250)
-    done = train(
-        network, data, Training(args.steps, args.batch, seed=args.seed), kept=kept_apart,
-        tell=lambda step, curve: progress(step, loss=curve.learnt[-1] if curve.learnt else math.nan),
-    )  # fmt: skip
+
+    def tell(step, curve) -> None:
+        if curve.learnt:
+            progress(step, loss=curve.learnt[-1])
+
+    done = train(network, data, Training(args.steps, args.batch, seed=args.seed), kept=kept_apart, tell=tell)
     one = replace(learner(network, measure, "cpu"), network=done.network)
     table = measured(one, measure, kept_looks(measure))
     if network == READER:
