@@ -228,7 +228,8 @@ class Passes:
 
     def guided(self, save_memory: bool, watch=None, aim: Aim | None = None):
         aim = aim or self.aim
-        with torch.inference_mode(), differentiable(self.unet, *aim.loss.modules):
+        writing = self.case.joint  # a run knows it from its first look: FLUX adds in place, a UNet does not
+        with torch.inference_mode(), differentiable(self.unet, *aim.loss.modules, writing=writing):
             x = self.latent.clone().requires_grad_(True)
             maps = capture(self.model, self.positive[0], x, self.sigma.clone(), {}, self.pool, aim.layout, save_memory)
             value = aim.loss.score(maps, aim.words, MOMENT).loss.sum()

@@ -17,7 +17,7 @@ import comfy.ldm.modules.attention
 import comfy.model_patcher
 from torch import Tensor
 
-from .families import Family, Layer
+from .families import Family, Layer, parts_of
 from .gradient import OrdinaryTensors
 
 # What the host's attention functions take, in this order.
@@ -118,7 +118,7 @@ def plain(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
 def nothing_ahead(unet):
     """What newer hosts do around a model's blocks rests for a while: kernels without a gradient that a checkpoint asks
     for, and the compiler, which a pass that ends early would leave in its middle."""
-    asked = [(part, part.function) for part in unet.modules() if type(part).__name__ == "ComfyAttention"]
+    asked = [(part, part.function) for part in parts_of(unet) if type(part).__name__ == "ComfyAttention"]
     arguments, name = comfy.cli_args.args, "disable_comfy_compiler"
     compiler = getattr(arguments, name, None)
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...steering.maps import MapLayout, ModelLayers, stack_layers, word_maps
 from .attention_calls import AttentionCalls, nothing_ahead
-from .families import USUAL_LAYERS, Family, Layer, family_of, layers_of
+from .families import USUAL_LAYERS, Family, Layer, family_of, layers_of, parts_of
 from .gradient import recomputed, with_forwards
 from .places import Sequence, latent_of
 
@@ -108,7 +108,7 @@ def reading(unet, pool: Tensor, layout: MapLayout, model_options: dict, save_mem
         with (
             nothing_ahead(unet),
             unet.register_forward_pre_hook(begin, with_kwargs=True),
-            calls.heard(layers),
+            calls.heard({n: layer for n, layer in layers.items() if layout.first <= n <= layout.last}),
             _blocks_recomputed(read, calls, layers) if save_memory else contextlib.nullcontext(),
         ):
             yield read
@@ -185,7 +185,7 @@ def _blocks_recomputed(read: Reading, calls: AttentionCalls, layers: dict[int, L
     """All blocks before the last wanted layer's, and a UNet's ResBlocks, for a while."""
     last = read.layout.last
     before = ((n, layer) for n, layer in layers.items() if n < last and layer.block is not layers[last].block)
-    residual = (m for m in read.unet.modules() if type(m).__name__ == "ResBlock")
+    residual = (m for m in parts_of(read.unet) if type(m).__name__ == "ResBlock")
     return with_forwards(
         [(layer.block, _block_recomputed(read, calls, number, layer)) for number, layer in before]
         + [(block, recomputed(block.forward)) for block in residual]

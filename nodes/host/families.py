@@ -4,6 +4,7 @@ Measured on ComfyUI 0.30.0 (tests/host/test_families.py); FAMILIES.md beside thi
 ADDING.md how one is added.
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Callable
@@ -146,9 +147,23 @@ class Layer:
     heads: int
 
 
+def parts_of(*modules: nn.Module) -> list:
+    """The modules and all that is in them, each once, in the order of nn.Module.modules(), which for a deep model takes
+    many times as long: it climbs from the top to each of them."""
+    found: dict[nn.Module, bool] = {}
+    ahead = list(modules[::-1])
+    while ahead:
+        part = ahead.pop()
+        if part not in found:
+            found[part] = True
+            if part._modules:
+                ahead += [inner for inner in reversed(part._modules.values()) if inner is not None]
+    return list(found)
+
+
 def family_of(unet: nn.Module) -> Family:
     """The family of a diffusion model. Raises ValueError for one that is not known or has no gradient."""
-    name, parts = type(unet).__name__, unet.modules() if isinstance(unet, nn.Module) else ()
+    name, parts = type(unet).__name__, parts_of(unet) if isinstance(unet, nn.Module) else ()
     compiled = any(type(part).__name__ == "OptimizedModule" for part in parts)
     for cls in () if compiled else type(unet).__mro__:
         if cls.__name__ in FAMILIES:
@@ -170,7 +185,7 @@ def layers_of(unet: nn.Module) -> list[Layer]:
     if family.blocks:
         blocks = [block for name in family.blocks for block in unet.get_submodule(name).children()]
     else:
-        blocks = [m for m in unet.modules() if isinstance(getattr(m, family.attention, None), nn.Module)]  # fmt: skip
+        blocks = [part for part in parts_of(unet) if part._modules.get(family.attention) is not None]
     found = []
     for block in blocks:
         module = block.get_submodule(family.attention)
@@ -179,7 +194,7 @@ def layers_of(unet: nn.Module) -> list[Layer]:
 
 
 def _heads(module: nn.Module, unet: nn.Module) -> int:
-    for part in (*module.modules(), unet):
+    for part in itertools.chain(module.modules(), [unet]):
         for name in HEADS:
             if isinstance(heads := getattr(part, name, None), int) and heads > 0:
                 return heads

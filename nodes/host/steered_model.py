@@ -12,7 +12,7 @@ from ...steering.losses import Aim, Moment, Score
 from ...steering.maps import noise_level, pooling, shapes
 from ...steering.report import Report, SteeredStep
 from .capture import capture
-from .gradient import differentiable, generators_kept
+from .gradient import differentiable, generators_kept, written_over
 from .marks import encoded_from
 from .noise import raw_scale, signal_and_noise
 from .region import cropped, maps_within, region_of, within
@@ -66,6 +66,7 @@ class SteeredModel:
         self.model, self.sampler, self.aim, self.steering = model, sampler, aim, steering
         self.report, self.live = report, live
         self.save_memory = steering.save_memory
+        self.writing = False  # does the model write over what its gradient needs? Seen at the first look.
         self.calls = 0
         self.step = 0
         # Steps to leave out: twice as many each time all wishes were found granted.
@@ -119,17 +120,21 @@ class SteeredModel:
         cond = active(conds, float(sigma[0]))
         if cond is None:
             return x  # limited to other noise levels
+        again = None
         try:
             moved, seen = self._refined(x, sigma, cond, kwargs)
         except FloatingPointError as error:
             self._give_up(str(error))
             return x
         except Exception as error:
-            if not out_of_memory(error):
+            if written_over(error) and not self.writing:
+                again = self._watching
+            elif out_of_memory(error):
+                again = self._with_less_memory
+            else:
                 raise
-            seen = None  # what the failed pass holds is freed after this block
-        if seen is None:
-            return self._with_less_memory(x, sigma, kwargs)
+        if again:  # what the failed pass held is freed by now
+            return again(x, sigma, kwargs)
         self.report.seen.append(seen)
         self.live.tell(self.report)
         if not seen.spent.any():
@@ -154,7 +159,7 @@ class SteeredModel:
         for module in aim.loss.modules:
             module.to(x.device)
         parts = inner.diffusion_model, *aim.loss.modules, *control_models(cond)
-        with generators_kept(x.device), differentiable(*parts):
+        with generators_kept(x.device), differentiable(*parts, writing=self.writing):
             shown, ordinary_sigma, start = self._masked(x, sigma, kwargs), sigma.clone(), x.clone()
             pool, region = pooling(aim.words.rows).to(x.device), region_of(cond)
 
@@ -183,6 +188,10 @@ class SteeredModel:
             return moved
         self.corrector.off = True  # it would go back to the latent before the move
         return x.copy_(moved)
+
+    def _watching(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
+        self.writing = True
+        return self._move(x, sigma, kwargs)
 
     def _with_less_memory(self, x: Tensor, sigma: Tensor, kwargs: dict) -> Tensor:
         comfy.model_management.soft_empty_cache()

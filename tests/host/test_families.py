@@ -14,7 +14,7 @@ import pytest
 import torch
 from call_orders import COPIES, QwenImage21Transformer2DModel, SenseNovaU15
 from inside import CARD, PROMPT, aim_of, inside, layout_of, middle_sigma
-from learn_to_steer.nodes.host import families
+from learn_to_steer.nodes.host import families, steered_model
 from learn_to_steer.nodes.host.capture import capture, reading
 from learn_to_steer.nodes.host.gradient import differentiable
 from learn_to_steer.nodes.host.marks import mark
@@ -219,6 +219,30 @@ def test_a_steered_run_lowers_the_loss(family):
     first = report.seen[0]
     assert first.after.satisfaction.item() > first.before.satisfaction.item()
     VERIFIED[family]["steered"] = True
+
+
+@pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
+@pytest.mark.parametrize(("name", "writes"), [("SDXL", False), ("Flux", True)])
+def test_a_run_watches_for_writing_from_the_first_look_that_needs_it(name, writes, save_memory, monkeypatch):
+    """And its picture is the one that is watched all along."""
+    model, asked = tiny(name), []
+    settings = Steering(end=1.0, target=0.9999, refinements=2, save_memory=save_memory)
+
+    def watching(*modules, writing):
+        asked.append(writing)
+        return differentiable(*modules, writing=writing)
+
+    def picture():
+        report = Report()
+        samples = sampled(name, steer(model, aim_of_tiny(name, model), settings, report))
+        assert report.gradient_steps > 0 and not report.failed
+        return samples
+
+    monkeypatch.setattr(steered_model, "differentiable", watching)
+    samples = picture()
+    assert asked == [False, *[writes] * (2 if writes else 1)]
+    monkeypatch.setattr(steered_model, "differentiable", lambda *modules, writing: differentiable(*modules))
+    assert torch.equal(samples, picture())
 
 
 def test_geometry_alone_lowers_its_loss_and_does_nothing_at_strength_0(family):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from inside import CARD, inside, layout_of, middle_sigma
 from learn_to_steer.nodes.host.capture import capture
-from learn_to_steer.nodes.host.gradient import OrdinaryTensors, differentiable, recomputed
+from learn_to_steer.nodes.host.gradient import OrdinaryTensors, differentiable, recomputed, written_over
 from learn_to_steer.steering.maps import pooling, shapes
 from tiny import FAMILIES, latent, positive, random, tiny
 
@@ -20,7 +20,7 @@ on_the_cpu = pytest.mark.skipif(CARD.type != "cpu", reason="the memory that weig
 SOME = ("SD15", "Flux", "Z-Image", "Wan", "HiDream", "JoyImage")
 
 
-def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext):
+def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext, writing=True):
     """The gradient of a scalar of all maps with respect to the latent, and its ratio to finite differences."""
     x, layout = latent(family).to(CARD), layout_of(model, "all", resolution=8)
     words = pooling([(FAMILIES[family].column,)])
@@ -33,7 +33,7 @@ def gradient_of(family, model, save_memory=False, around=contextlib.nullcontext)
             maps = capture(inner, entry, x, sigma, options, words, layout, save_memory)
             return (shapes(maps) * target.clone()).double().sum()
 
-        with around(), differentiable(inner.diffusion_model):
+        with around(), differentiable(inner.diffusion_model, writing=writing):
             leaf = x.clone().requires_grad_(True)
             (gradient,) = torch.autograd.grad(value(leaf), leaf)
         step = 2e-3 / gradient.norm()
@@ -224,7 +224,9 @@ def test_quantised_weights_give_the_gradient_of_what_they_stand_for(layout):
     layer.weight = torch.nn.Parameter(weight, requires_grad=False)
     layer.layout_type, layer.quant_format = layout, QUANTISED[layout]
     assert layer.weight.is_inference()
+    memory = layer.weight._qdata.data_ptr()
     with differentiable(layer):
+        assert layer.weight._qdata.data_ptr() == memory  # as much as the model, were it copied
         x = random(5, 64, seed=2).requires_grad_(True)
         (gradient,) = torch.autograd.grad(comfy.ops.linear_input_act(layer, x, "gelu_tanh").sum(), x)
         leaf = x.detach().requires_grad_(True)
@@ -273,14 +275,38 @@ def test_recomputed_draws_the_same_again():
     torch.testing.assert_close(gradient, (y / x).detach())
 
 
-def test_recomputed_may_write_over_what_it_needs_on_the_way_back():
-    def block(x):
-        h = 2 * x
-        y = h.sin()  # saves h
-        h += 1  # writes over it
-        return y
+def writes_over(x):
+    h = 2 * x
+    y = h.sin()  # saves h
+    h += 1  # writes over it
+    return y
 
-    with torch.inference_mode(False), torch.enable_grad():
+
+def test_recomputed_may_write_over_what_it_needs_on_the_way_back():
+    with differentiable():
         x = random(3, 4).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(recomputed(block)(x).sum(), x)
-    torch.testing.assert_close(gradient, 2 * (2 * x.detach()).cos())
+        (gradient,) = torch.autograd.grad(recomputed(writes_over)(x).sum(), x)
+        expected = 2 * (2 * x.detach()).cos()
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("block", [writes_over, recomputed(writes_over)], ids=["kept", "recomputed"])
+def test_what_is_written_over_unwatched_is_an_error_and_no_wrong_gradient(block):
+    with differentiable(writing=False):
+        x = random(3, 4).requires_grad_(True)
+        with pytest.raises(RuntimeError) as raised:
+            torch.autograd.grad(block(x).sum(), x)
+    assert written_over(raised.value) and not written_over(RuntimeError("out of memory"))
+
+
+@pytest.mark.parametrize("save_memory", [False, True], ids=["kept", "save memory"])
+@pytest.mark.parametrize(("family", "writes"), [("SD15", False), ("SDXL", False), ("Flux", True)])
+def test_the_gradient_is_the_same_bit_for_bit_unwatched_or_an_error(family, writes, save_memory):
+    model = tiny(family, torch.bfloat16, torch.float32)
+    watched, _ = gradient_of(family, model, save_memory)
+    if writes:
+        with pytest.raises(RuntimeError) as raised:
+            gradient_of(family, model, save_memory, writing=False)
+        assert written_over(raised.value)
+    else:
+        assert torch.equal(gradient_of(family, model, save_memory, writing=False)[0], watched)

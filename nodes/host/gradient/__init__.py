@@ -13,30 +13,34 @@ import contextlib
 import torch
 from torch import nn
 
+from ..families import parts_of
 from .inference import OrdinaryTensors, ordinary, ordinary_weights
 from .kernels import kernels_with_gradient
 from .recompute import generators_kept, recomputed
 from .weights import constant_weights, with_forwards
-from .writing import saved_before_writing
+from .writing import saved_before_writing, written_over
 
 __all__ = [
     "OrdinaryTensors", "differentiable", "generators_kept", "ordinary", "recomputed", "saved_before_writing",
-    "with_forwards",
+    "with_forwards", "written_over",
 ]  # fmt: skip
 
 
 @contextlib.contextmanager
-def differentiable(*modules: nn.Module):
+def differentiable(*modules: nn.Module, writing: bool = True):
     """Autograd through the modules, with respect to what goes in; their weights are constants.
 
     Take the gradient inside: layers cast their weights once more on the way back. Nothing is kept of a weight.
+    writing: the modules may write over what autograd saved. To watch for it takes as long as a deep model's own Python;
+    without, a gradient that needs it ends in an error that `written_over` knows, and is never wrong.
     """
+    parts = parts_of(*modules)
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        ordinary_weights(modules),
-        constant_weights(modules),
+        ordinary_weights(parts),
+        constant_weights(parts),
         kernels_with_gradient(),
-        saved_before_writing(),
+        saved_before_writing() if writing else contextlib.nullcontext(),
     ):
         yield

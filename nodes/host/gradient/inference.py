@@ -2,7 +2,7 @@
 
 Forced by:
 - execution.py, PromptExecutor.execute_async: every node, loaders too, runs under `torch.inference_mode()`;
-- comfy/ops.py, cast_bias_weight: a quantised weight stays a QuantizedTensor, which has no memory that could be shared;
+- comfy/ops.py, cast_bias_weight: a quantised weight stays a QuantizedTensor, which has no memory of its own to share;
 - comfy/weight_adapter/bypass.py, BypassForwardHook: its LoRA's weights are no parameters of any module;
 - comfy/ldm/modules/attention.py, BasicTransformerBlock.forward: "patches_replace" calls code of other packs.
 
@@ -25,7 +25,9 @@ def ordinary(value):
     """The same value with tensors that autograd can save: a weight's memory is shared, not copied."""
     if not isinstance(value, Tensor) or not value.is_inference():
         return value
-    if type(value) not in (Tensor, nn.Parameter):  # quantised
+    if hasattr(value, "_copy_with"):  # quantised; its scales alone are copied
+        return value._copy_with(qdata=ordinary(value._qdata))
+    if type(value) not in (Tensor, nn.Parameter):
         return value.clone()
     alias = torch.empty(0, dtype=value.dtype, device=value.device)
     alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
@@ -33,10 +35,10 @@ def ordinary(value):
 
 
 @contextlib.contextmanager
-def ordinary_weights(modules):
+def ordinary_weights(parts):
     swapped = []
     try:
-        for part in (part for module in modules for part in module.modules()):
+        for part in parts:
             for tensors in (part._parameters, part._buffers):
                 for name, tensor in tensors.items():
                     if tensor is not None and tensor.is_inference():

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from .writing import saved_before_writing
+from .writing import saved_before_writing, watched
 
 _TENSOR = object()  # the place of a tensor
 
@@ -38,7 +38,8 @@ def generators_kept(device: torch.device):
 def recomputed(function):
     """The function, differentiable, keeping only what goes in: its inside is computed once more on the way back.
 
-    Takes and gives any nesting of tensors and other things. It works on copies, so it may change them in place.
+    Takes and gives any nesting of tensors and other things. It works on copies, so it may change them in place; what it
+    saved itself, inside `saved_before_writing` alone.
     """
 
     def call(*args, **kwargs):
@@ -68,7 +69,7 @@ def recomputed(function):
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, run, *inputs):
-        ctx.run = run
+        ctx.run, ctx.watched = run, watched()
         ctx.drawn_from = torch.get_rng_state(), *get_device_states(*inputs)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
@@ -76,7 +77,8 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        with torch.enable_grad(), saved_before_writing(), generators_kept(ctx.saved_tensors[0].device):
+        watch = saved_before_writing() if ctx.watched else contextlib.nullcontext()
+        with torch.enable_grad(), watch, generators_kept(ctx.saved_tensors[0].device):
             cpu, devices, states = ctx.drawn_from
             torch.set_rng_state(cpu)
             set_device_states(devices, states, device_type=ctx.saved_tensors[0].device.type)

@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from .recompute import recomputed
 
 
-def constant_weights(modules):
+def constant_weights(parts):
     """Layers of the host's own kinds keep no weight for the backward pass: they fetch it again."""
-    parts = (part for module in modules for part in module.modules())
     return with_forwards((part, forward) for part in parts if (forward := _constant_forward(part)))
 
 
@@ -35,14 +34,14 @@ def with_forwards(replacements):
     try:
         for module, forward in replacements:
             before.append((module, vars(module).get("forward")))
-            module.forward = forward
+            vars(module)["forward"] = forward  # as nn.Module sets it, which would try all else before
         yield
     finally:
         for module, forward in reversed(before):
             if forward is None:
-                del module.forward
+                del vars(module)["forward"]
             else:
-                module.forward = forward
+                vars(module)["forward"] = forward
 
 
 def _constant_forward(module: nn.Module):

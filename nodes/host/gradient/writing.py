@@ -17,7 +17,7 @@ import weakref
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 
 class _Saved:
@@ -65,14 +65,27 @@ def _written(operator) -> tuple[tuple[int, str], ...]:
     return tuple((i, a.name) for i, a in arguments if a.alias_info and a.alias_info.is_write)
 
 
+def watched() -> bool:
+    """Whether we are inside `saved_before_writing`, on the way back too: autograd's own threads inherit it."""
+    return any(isinstance(mode, _CopyBeforeWriting) for mode in _get_current_dispatch_mode_stack())
+
+
+def written_over(error: Exception) -> bool:
+    """Is it autograd's error for a saved tensor that was written over where nothing was copied before?"""
+    return isinstance(error, RuntimeError) and "modified by an inplace operation" in str(error)
+
+
 @contextlib.contextmanager
 def saved_before_writing():
     """Autograd in spite of writing in place: Flux and its kin add to their residual stream so, and ControlNets' hosts.
 
     As torch.autograd.graph.allow_mutation_on_saved_tensors, but that one (torch 2.11) knows a saved tensor by its
     address, and gives an old tensor's copy to a new one that happens to lie where the old one lay: a wrong gradient,
-    now and then, without an error.
+    now and then, without an error. Inside another of these there is nothing more to do.
     """
+    if watched():
+        yield
+        return
     mode = _CopyBeforeWriting()
     with torch.autograd.graph.saved_tensors_hooks(mode.save, lambda saved: saved.tensor), mode:
         yield
