@@ -25,8 +25,8 @@ def ordinary(value):
     """The same value with tensors that autograd can save: a weight's memory is shared, not copied."""
     if not isinstance(value, Tensor) or not value.is_inference():
         return value
-    if hasattr(value, "_copy_with"):  # quantised; its scales alone are copied
-        return value._copy_with(qdata=ordinary(value._qdata))
+    if copy := getattr(value, "_copy_with", None):  # quantised; its scales alone are copied
+        return copy(qdata=ordinary(vars(value)["_qdata"]))
     if type(value) not in (Tensor, nn.Parameter):
         return value.clone()
     alias = torch.empty(0, dtype=value.dtype, device=value.device)
