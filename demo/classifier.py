@@ -1,12 +1,13 @@
-"""Train what reads the demo models' maps: relation classifiers, their controls, and a reader of places.
+"""Train what reads the demo models' maps: relation classifiers, their controls, and readers of places.
 
     python demo/classifier.py --scenes 5000 --draws 2 --steps 1500
 
 records the demo model's maps of composed scenes (kept in .work, as Record Maps does), under true prompts and under
 wrong ones, and under true ones alone for the control; keeps a quarter of all pairs of kinds for the measurement. Writes
-classifier_weights/emoji_world.safetensors and its control, emoji_world_true_prompts.safetensors. --model flow does so
-for the second model, where demo/flow.py has trained it: emoji_flow.safetensors. --reader unet flow trains a reader of
-places in their place, of worn maps of these models, and writes .work/reader_of_unet_flow.safetensors.
+emoji_world.safetensors into classifier_weights, its control, emoji_world_true_prompts, and a reader of places,
+emoji_world_places. --model flow does so for the second model, where demo/flow.py has trained it: emoji_flow and so on.
+--reader unet flow trains, in their place, a reader for any model, of worn maps of these two, and writes
+.work/reader_of_unet_flow.safetensors.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.recorder import Wanted, record_into
 from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.recordings import Recording, opened, together
-from learn_to_steer.steering.train import CLASSIFIER, READER, Training, leak, learner, measured, save, train, worn
+from learn_to_steer.steering.train import ANY, CLASSIFIER, READER, Training, leak, learner, measured, save, train, worn
 from scenes import held_out, pictures
 from training import Progress, arguments
 
@@ -60,11 +61,11 @@ def trained(network: str, name: str, data: Recording, measure: Recording, args, 
     done = train(network, data, Training(args.steps, args.batch, seed=args.seed), kept=kept_apart, tell=tell)
     one = replace(learner(network, measure, "cpu"), network=done.network)
     table = measured(one, measure, kept_looks(measure))
-    if network == READER:
+    if measure.layout.family == ANY:
         done.network.config = replace(done.network.config, layout=None)
     notes = {
         "network": network,
-        "model": "any model" if network == READER else measure.layout.family,
+        "model": measure.layout.family,
         "accuracy": table,
         "leak": leak(table),
         "made": [
@@ -107,6 +108,8 @@ def main(given: list[str] | None = None) -> None:
     for control, data in both.items():
         path = args.into / paths.CLASSIFIERS / f"{MODELS[args.model][0]}{control}.safetensors"
         trained(CLASSIFIER, path.stem, data, both[""], args, path)
+    path = args.into / paths.CLASSIFIERS / f"{MODELS[args.model][0]}_places.safetensors"
+    trained(READER, path.stem, both[""], both[""], args, path)
 
 
 if __name__ == "__main__":

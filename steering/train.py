@@ -27,6 +27,7 @@ from .relations import MIRRORS, clear
 from .relations import mirrored as mirrored_relation
 
 READER, CLASSIFIER, PUBLISHED = NETWORKS
+ANY = "any model"  # whose maps are worn
 BANDS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)  # of noise levels that accuracy is told for
 STEPS = (0.93, 0.85, 0.75, 0.65, 0.5, 0.3, 0.1)  # noise levels that the published network knows, as its step numbers
 CHECKED = 10  # one scene in so many is kept from learning to see when to stop
@@ -121,7 +122,7 @@ def worn(recording: Recording, seed: int) -> Recording:
     turns = torch.stack([corner, corner.flip(-1), corner.flip(-2), corner.flip((-1, -2))])[:, 0]
     sunk = turns[torch.randint(4, (count,), generator=generator)] * maps.amax((-1, -2), keepdim=True) * 2
     maps = shapes(torch.where(chance(0.2), maps + sunk, maps))
-    layout = replace(recording.layout, family="any", channels=1)
+    layout = replace(recording.layout, family=ANY, channels=1)
     return replace(recording, layout=layout, maps=maps.half(), strength=torch.ones(count, 1))
 
 
