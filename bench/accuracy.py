@@ -102,8 +102,8 @@ class Bench:
     """
 
     def __init__(self, root: Path, steering: Steering, steps: int, trained: Sequence[Path] = ()):
-        own = {f"steered, {path.stem}": path for path in trained}
-        self.methods = METHODS | {name: str(path) for name, path in own.items()}
+        self.own = {f"steered, {path.stem}": str(path) for path in trained}
+        self.methods = METHODS | self.own
         self.model, self.clip, self.vae = demo_model.load(root / WEIGHTS)
         self.detector = detector(root)
         self.negative = self.encode("")
@@ -267,7 +267,7 @@ def main(given: list[str] | None = None) -> None:
         "steering": asdict(steering), "detector_exact": accuracy(args.into), "tuning": args.tuning,
     }  # fmt: skip
     bench = Bench(args.into, steering, args.steps, args.trained)
-    methods = [*args.methods, *(name for name in bench.methods if name not in METHODS)]
+    methods = [*args.methods, *bench.own]
     name = "trained" if args.trained else "results"
     log = args.into / WORK / f"bench-{name}-{args.seed}.json"
     done: dict[str, dict] = {}

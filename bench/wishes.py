@@ -86,7 +86,7 @@ def main(given: list[str] | None = None) -> None:
         "detector_exact": accuracy(args.into),
     }  # fmt: skip
     bench = Bench(args.into, Steering(), args.steps, args.trained)
-    methods = METHODS | {name: loss for name, loss in bench.methods.items() if loss in map(str, args.trained)}
+    methods = METHODS | bench.own
     name = "wishes_trained" if args.trained else "wishes"
     log = args.into / WORK / f"{name}-{args.seed}.json"
     kept = json.loads(log.read_text()) if log.exists() else {}

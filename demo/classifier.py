@@ -23,7 +23,19 @@ from learn_to_steer.nodes.host.capture import model_layers
 from learn_to_steer.nodes.host.recorder import Wanted, record_into
 from learn_to_steer.steering.maps import MapSettings
 from learn_to_steer.steering.recordings import Recording, opened, together
-from learn_to_steer.steering.train import ANY, CLASSIFIER, READER, Training, leak, learner, measured, save, train, worn
+from learn_to_steer.steering.train import (
+    ANY,
+    CLASSIFIER,
+    READER,
+    Training,
+    leak,
+    learner,
+    measured,
+    save,
+    split,
+    train,
+    worn,
+)
 from scenes import held_out, pictures
 from training import Progress, arguments
 
@@ -60,7 +72,7 @@ def trained(network: str, name: str, data: Recording, measure: Recording, args, 
 
     done = train(network, data, Training(args.steps, args.batch, seed=args.seed), kept=kept_apart, tell=tell)
     one = replace(learner(network, measure, "cpu"), network=done.network)
-    table = measured(one, measure, kept_looks(measure))
+    table = measured(one, measure, split(measure, kept_apart).measured)
     if measure.layout.family == ANY:
         done.network.config = replace(done.network.config, layout=None)
     notes = {
@@ -77,16 +89,6 @@ def trained(network: str, name: str, data: Recording, measure: Recording, args, 
     }
     print(name, notes["accuracy"], notes["leak"], flush=True)
     save(done, notes, path)
-
-
-def kept_looks(recording: Recording) -> torch.Tensor:
-    """Looks at a pair of kinds that was kept, (looks,) bool."""
-    kept = torch.zeros(len(recording.level), dtype=torch.bool)
-    look = recording.look.tolist()
-    for word in range(len(look) - 1):
-        if look[word] == look[word + 1] and kept_apart(recording.names[word], recording.names[word + 1]):
-            kept[look[word]] = True
-    return kept
 
 
 def reader(names: list[str], args) -> None:

@@ -32,7 +32,7 @@ from training import DEVICE, MasterWeights, Progress, arguments, write
 NONE = len(KINDS)
 CHUNK = 256  # scenes that one process composes at a time
 TOLD = 4  # captions of each scene
-TOKENS = 32  # no caption of the demo world is longer, its two ends counted
+TOKENS = demo_model.FLOW_TOKENS  # no caption of the demo world is longer, its two ends counted
 START, END = 49406, 49407
 
 

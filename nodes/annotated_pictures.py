@@ -5,7 +5,7 @@ from pathlib import Path
 import comfy.model_management
 from comfy_api.latest import io
 
-from .composed_scenes import ScenesType, given, place_of
+from .composed_scenes import given, of_scenes, place_of
 from .host.screen import SHOWN_AGAIN, show
 
 # As in steering/annotated.py, which is read when it is wanted: loading the pack takes next to no time.
@@ -96,15 +96,10 @@ class AnnotatedPictures(io.ComfyNode):
                     tooltip="Least area of the smaller box, in parts of the larger one's. 0: any.",
                 ),
             ],
-            outputs=[
-                ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
-                io.Image.Output(
-                    display_name="preview", tooltip="A few of the pictures with the boxes of their things."
-                ),
-                io.String.Output(
-                    display_name="notes", tooltip="How many pictures are used, and what was left out and why, as text."
-                ),
-            ],
+            outputs=of_scenes(
+                "A few of the pictures with the boxes of their things.",
+                "How many pictures are used, and what was left out and why, as text.",
+            ),
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
             **SHOWN_AGAIN,

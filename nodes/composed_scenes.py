@@ -99,13 +99,10 @@ class ComposedScenes(io.ComfyNode):
                     tooltip="How busy backgrounds are. Down: the model draws bare ones; 0 is bare.",
                 ),
             ],
-            outputs=[
-                ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
-                io.Image.Output(display_name="preview", tooltip="A few scenes with the boxes of their things."),
-                io.String.Output(
-                    display_name="notes", tooltip="What the scenes are of, and what was left out, as text."
-                ),
-            ],
+            outputs=of_scenes(
+                "A few scenes with the boxes of their things.",
+                "What the scenes are of, and what was left out, as text.",
+            ),
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
             **SHOWN_AGAIN,
@@ -144,6 +141,15 @@ class ComposedScenes(io.ComfyNode):
             show(cls, str(error))
             raise
         return given(cls, scenes)
+
+
+def of_scenes(preview: str, notes: str) -> list:
+    """Outputs of a node that makes scenes, with their tooltips; `given` fills them."""
+    return [
+        ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
+        io.Image.Output(display_name="preview", tooltip=preview),
+        io.String.Output(display_name="notes", tooltip=notes),
+    ]
 
 
 def given(node, scenes: "Scenes") -> io.NodeOutput:

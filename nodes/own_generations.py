@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..steering.judge import Found
 from ..steering.pictures import as_pictures
-from .composed_scenes import ScenesType, given
+from .composed_scenes import given, of_scenes
 from .host import boxes
 from .host.screen import SHOWN_AGAIN, show
 from .judge import LINKED, BoxesType
@@ -100,15 +100,10 @@ class OwnGenerations(io.ComfyNode):
                 ),
                 io.String.Input("prompts", force_input=True, tooltip="From Write Prompts: what the pictures are of."),
             ],
-            outputs=[
-                ScenesType.Output(display_name="scenes", tooltip="Goes to Record Maps."),
-                io.Image.Output(
-                    display_name="preview", tooltip="A few of the pictures with the boxes of their things."
-                ),
-                io.String.Output(
-                    display_name="notes", tooltip="How many pictures are used, and what was left out and why, as text."
-                ),
-            ],
+            outputs=of_scenes(
+                "A few of the pictures with the boxes of their things.",
+                "How many pictures are used, and what was left out and why, as text.",
+            ),
             hidden=[io.Hidden.unique_id],
             is_input_list=True,
             is_output_node=True,

@@ -153,8 +153,8 @@ def scenes(
 
     size: width and height, px; smallest: of a thing's longer side, in the picture's shorter one; clutter: from 0,
     backgrounds that are bare, to 1, most with noise, shapes or blurred other things; notes: what was left out, for
-    people. All kinds come equally often, then all looks of a
-    kind. Every thing that was put into a scene is in `found`, with the tight box of those of its pixels that are seen.
+    people. All kinds come equally often, then all looks of a kind. Every thing that was put into a scene is in `found`,
+    with the tight box of those of its pixels that are seen.
     """
     kinds: dict[str, dict[str, list[Cutout]]] = {}
     for cutout in cutouts:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from live_server import PRIMITIVE
 from paths import BENCH, ROOT
+from sprites import CODEPOINTS
 
 ABOVE = "Put things where the prompt says (emoji demo)"
 BOTH = "Steered against plain (emoji demo)"
@@ -705,10 +706,7 @@ TRAIN = "Train a classifier for your checkpoint"
 TRAIN_DEMO = "Train a classifier (emoji demo)"
 TRAIN_ANNOTATED = "Train a classifier from annotated pictures"
 TRAIN_PAPER = "Train a classifier as in the paper"
-DEMO_KINDS = (
-    "airplane, apple, banana, bicycle, bird, boat, book, bus, cake, car, cat, chair, clock, cow, dog, elephant, "
-    "giraffe, horse, laptop, pizza, sheep, teddy bear, toothbrush, umbrella, zebra"
-)
+DEMO_KINDS = ", ".join(sorted(CODEPOINTS))
 
 
 @dataclass(frozen=True)
@@ -720,17 +718,13 @@ class Taught:
     name: str
     sampling: dict
 
-    @property
-    def parts(self) -> tuple[Link, Link, Link]:
-        return ("model", 0), ("model", 1), ("model", 2)
-
 
 def training(name: str, note: str, taught: Taught, scenes: Node, record: dict, train: dict, prompt: str) -> Workflow:
     """From pictures to one that the new classifier steered, beside the plain one of the same noise.
 
     scenes: makes the pictures; record, train: settings of Record Maps and Train L2S Classifier.
     """
-    model, clip, vae = taught.parts
+    model, clip, vae = (("model", output) for output in range(3))
     learn: Column = {
         "record": node(
             "L2S_RecordMaps", model=model, clip=clip, vae=vae, scenes=("scenes", 0), folder=taught.name, **record

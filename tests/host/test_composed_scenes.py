@@ -92,4 +92,8 @@ def test_mistakes_are_said(wrong, said):
 
 
 def test_the_node_offers_what_there_is():
-    assert (composed_scenes.LOOKS, composed_scenes.MOST) == (compose.LOOKS, compose.MOST)
+    assert (composed_scenes.LOOKS, composed_scenes.MOST, composed_scenes.SIZES) == (
+        compose.LOOKS,
+        compose.MOST,
+        compose.SIZES,
+    )
