@@ -43,6 +43,7 @@ bench-cost: setup  ## time and memory of a steered look, on models of true size;
 train: setup  ## train the demo world's models again (two hours on two cores; resumes); TRAIN="--into FOLDER --steps 9"
 	@$(VENV) demo/autoencoder.py $(TRAIN)
 	@$(VENV) demo/diffusion.py $(TRAIN)
+	@$(VENV) demo/flow.py $(TRAIN)
 	@$(VENV) demo/detector.py $(TRAIN)
 	@$(VENV) demo/classifier.py $(TRAIN)
 

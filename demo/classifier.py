@@ -1,13 +1,13 @@
 """Train what reads the demo models' maps: relation classifiers, their controls, and readers of places.
 
-    python demo/classifier.py --scenes 5000 --draws 2 --steps 1500
+    python demo/classifier.py --model unet flow --draws 2 --steps 1500
 
 records the demo model's maps of composed scenes (kept in .work, as Record Maps does), under true prompts and under
 wrong ones, and under true ones alone for the control; keeps a quarter of all pairs of kinds for the measurement. Writes
-emoji_world.safetensors into classifier_weights, its control, emoji_world_true_prompts, and a reader of places,
-emoji_world_places. --model flow does so for the second model, where demo/flow.py has trained it: emoji_flow and so on.
---reader unet flow trains, in their place, a reader for any model, of worn maps of these two, and writes
-.work/reader_of_unet_flow.safetensors.
+emoji_world.safetensors into classifier_weights and its control, emoji_world_true_prompts; of the second model
+emoji_flow and emoji_flow_true_prompts; and of both together universal, a reader of places for any model, of worn maps.
+--reader unet trains, in their place, a reader of one model's worn maps alone, to be tried on the other, and writes
+.work/reader_of_unet.safetensors.
 """
 
 from collections.abc import Callable
@@ -39,9 +39,9 @@ from learn_to_steer.steering.train import (
 from scenes import held_out, pictures
 from training import Progress, arguments
 
-MODELS: dict[str, tuple[str, Callable]] = {
-    "unet": ("emoji_world", demo_model.load),
-    "flow": ("emoji_flow", demo_model.load_flow),
+MODELS: dict[str, tuple[str, Callable, int]] = {  # name of its classifier, loader, usual number of scenes
+    "unet": ("emoji_world", demo_model.load, 5000),
+    "flow": ("emoji_flow", demo_model.load_flow, 3000),
 }
 WRONG = {"": 0.5, "_true_prompts": 0.0}  # the control sees as many looks, all under true prompts
 
@@ -51,13 +51,15 @@ def kept_apart(a: str, b: str) -> bool:
 
 
 def recorded(name: str, wrong: float, args) -> Recording:
-    model, clip, vae = MODELS[name][1](args.into / paths.WEIGHTS)
-    folder = args.into / paths.WORK / f"recordings-{name}-{wrong:g}-{args.scenes}-{args.draws}-{args.seed}"
+    _, load, usual = MODELS[name]
+    model, clip, vae = load(args.into / paths.WEIGHTS)
+    count = args.scenes or usual
+    folder = args.into / paths.WORK / f"recordings-{name}-{wrong:g}-{count}-{args.draws}-{args.seed}"
     layout = MapSettings().layout(model_layers(model))
-    progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, args.scenes, every=640)
+    progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, count, every=640)
     wanted = Wanted(args.draws, wrong, seed=args.seed, batch=32)
     with torch.inference_mode():  # as the host runs its nodes
-        scenes = pictures(args.scenes, args.seed)
+        scenes = pictures(count, args.seed)
         record_into(folder, model, clip, vae, scenes, layout, wanted, tell=lambda done: progress(int(done)))
     return opened(folder).load()
 
@@ -83,35 +85,35 @@ def trained(network: str, name: str, data: Recording, measure: Recording, args, 
         "made": [
             f"{done.step} of {args.steps} steps of {args.batch}, seed {args.seed}; {len(data.level)} looks.",
             *data.made,
-            f"python demo/classifier.py --scenes {args.scenes} --draws {args.draws} --steps {args.steps} "
-            f"--batch {args.batch} --seed {args.seed}",
+            f"python demo/classifier.py --draws {args.draws} --steps {args.steps} --batch {args.batch} "
+            f"--seed {args.seed}" + (f" --scenes {args.scenes}" if args.scenes else ""),
         ],
     }
     print(name, notes["accuracy"], notes["leak"], flush=True)
     save(done, notes, path)
 
 
-def reader(names: list[str], args) -> None:
+def reader(names: list[str], args, path: Path) -> None:
     """The reader of places, of these models' maps, worn."""
     data = together([worn(recorded(name, WRONG[""], args), args.seed + i) for i, name in enumerate(names)])
-    path = args.into / paths.WORK / f"reader_of_{'_'.join(names)}.safetensors"
     trained(READER, path.stem, data, data, args, path)
 
 
 def main(given: list[str] | None = None) -> None:
-    parser = arguments(__doc__, steps=1500, batch=128, scenes=5000, draws=2)
-    parser.add_argument("--model", choices=MODELS, default="unet")
-    parser.add_argument("--reader", choices=MODELS, nargs="+", help="of these models' maps")
+    parser = arguments(__doc__, steps=1500, batch=128, draws=2)
+    parser.add_argument("--model", choices=MODELS, nargs="+", default=list(MODELS))
+    parser.add_argument("--reader", choices=MODELS, help="of this model's maps alone")
     args = parser.parse_args(given)
     if args.reader:
-        reader(args.reader, args)
+        reader([args.reader], args, args.into / paths.WORK / f"reader_of_{args.reader}.safetensors")
         return
-    both = {control: recorded(args.model, wrong, args) for control, wrong in WRONG.items()}
-    for control, data in both.items():
-        path = args.into / paths.CLASSIFIERS / f"{MODELS[args.model][0]}{control}.safetensors"
-        trained(CLASSIFIER, path.stem, data, both[""], args, path)
-    path = args.into / paths.CLASSIFIERS / f"{MODELS[args.model][0]}_places.safetensors"
-    trained(READER, path.stem, both[""], both[""], args, path)
+    for model in args.model:
+        both = {control: recorded(model, wrong, args) for control, wrong in WRONG.items()}
+        for control, data in both.items():
+            path = args.into / paths.CLASSIFIERS / f"{MODELS[model][0]}{control}.safetensors"
+            trained(CLASSIFIER, path.stem, data, both[""], args, path)
+    if args.model == list(MODELS):
+        reader(args.model, args, args.into / paths.CLASSIFIERS / "universal.safetensors")
 
 
 if __name__ == "__main__":

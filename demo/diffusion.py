@@ -155,6 +155,14 @@ class World(torch.nn.Module):
         bears_gradients(self.text)
         self.unet.out.register_forward_pre_hook(lambda _, inputs: setattr(self, "features", inputs[0]))
 
+    def forget(self, tokens: torch.Tensor) -> None:
+        """Nothing in place of chance for the tokens that no caption has: nothing would be learnt of them."""
+        table = self.text.text_model.embeddings.token_embedding.weight
+        unseen = torch.ones(len(table), dtype=torch.bool)
+        unseen[tokens.unique().long()] = False
+        with torch.no_grad():
+            table[unseen.to(table.device)] = 0
+
     def context(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, 77, 96). The host's own way from tokens to vectors goes one token at a time."""
         return self.text(F.pad(tokens, (0, 77 - TOKENS), value=END))[0]
@@ -213,7 +221,10 @@ def main(given: list[str] | None = None) -> None:
     args = parser.parse_args(given)
     data = encoded_scenes(args.into, args.scenes, args.seed)
     torch.manual_seed(args.seed)
-    world = World(args.into / paths.WEIGHTS if args.shipped else None).to(torch.bfloat16)
+    world = World(args.into / paths.WEIGHTS if args.shipped else None)
+    if not args.shipped:
+        world.forget(data["tokens"])
+    world.to(torch.bfloat16)
     print(
         f"{sum(p.numel() for p in world.unet.parameters()) / 1e6:.2f} M UNet, "
         f"{sum(p.numel() for p in world.text.parameters()) / 1e6:.2f} M text", flush=True,

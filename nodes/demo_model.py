@@ -1,4 +1,4 @@
-"""The demo model: a small text-to-image model that draws emoji, made of the host's own classes."""
+"""The demo models: two small text-to-image models that draw emoji, made of the host's own classes."""
 
 import json
 from pathlib import Path
@@ -144,6 +144,10 @@ def _load(weights: Path, model: comfy.model_base.BaseModel, length: int, folder:
     return patcher, text, comfy.sd.VAE(sd=states[vae_path])
 
 
+UNET_KIND = "UNet"
+KINDS = {UNET_KIND: load, "transformer": load_flow}
+
+
 class LoadDemoModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -151,10 +155,20 @@ class LoadDemoModel(io.ComfyNode):
             node_id="L2S_LoadDemoModel",
             display_name="Load Demo Model (emoji)",
             category="learn-to-steer",
-            description="The small emoji model that comes with this pack: 25 kinds of objects, 128 px. "
+            description="The small emoji models that come with this pack: 25 kinds of objects, 128 px. "
             "Nothing to download.",
             search_aliases=["emoji", "demo", "learn to steer", "checkpoint", "loader"],
-            inputs=[],
+            inputs=[
+                io.Combo.Input(
+                    "kind",
+                    options=list(KINDS),
+                    default=UNET_KIND,
+                    optional=True,
+                    tooltip="UNet: like Stable Diffusion's; its captions told nothing about places. Transformer: like "
+                    "Flux, with joint attention; its captions told the truth about places six times in ten. Use the "
+                    "scheduler simple with it.",
+                ),
+            ],
             outputs=[
                 io.Model.Output(tooltip="The diffusion model."),
                 io.Clip.Output(tooltip="Its text encoder."),
@@ -163,5 +177,5 @@ class LoadDemoModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(*load())
+    def execute(cls, kind=UNET_KIND) -> io.NodeOutput:
+        return io.NodeOutput(*KINDS[kind]())

@@ -1,5 +1,6 @@
 """The demo model in the host: ordinary MODEL, CLIP and VAE."""
 
+import zlib
 from pathlib import Path
 
 import comfy.sample
@@ -15,13 +16,11 @@ from safetensors import safe_open
 WEIGHTS = Path(demo_model.WEIGHTS)
 
 
-def test_all_weights_together_are_under_40_mb():
-    files = [
-        *WEIGHTS.glob("*.safetensors"),
-        *(WEIGHTS.parent.parent / "classifier_weights").glob("*.safetensors"),
-    ]
-    assert len(files) == 7
-    assert sum(path.stat().st_size for path in files) < 40e6
+def test_both_models_are_under_60_mb_and_under_40_in_a_zip():
+    files = [*WEIGHTS.glob("*.safetensors")]
+    assert len(files) == 5
+    assert sum(path.stat().st_size for path in files) < 60e6
+    assert sum(len(zlib.compress(path.read_bytes(), 6)) for path in files) < 40e6
 
 
 def test_the_autoencoder_keeps_composed_scenes(demo):
