@@ -3,11 +3,12 @@
     python bench/accuracy.py --prompts 200 60 30 --seed 1
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
-saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered, steered by the control
-classifier, by geometry, by InfSplign's loss, as InfSplign and Learn-to-Steer were published, with words bound to
-regions, plain and steered, the best of four by the judge, and steered only where the judge finds it wrong, in turns,
-through ComfyUI's sampling; and lets the detector judge. The published settings, at 17 times the time, get every fifth
-prompt. Writes bench/results.json and bench/results.md. Resumes where it was stopped. --tuning draws from pairs that the
+saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered by the universal reader
+of places, by the model's own classifier and its control, by geometry, by InfSplign's loss, as InfSplign and
+Learn-to-Steer were published, with words bound to regions, plain and steered, the best of four by the judge, and
+steered only where the judge finds it wrong, in turns, through ComfyUI's sampling; and lets the detector judge. The
+published settings, at 17 times the time, get every fifth prompt. Writes bench/results.json and bench/results.md; with
+--model flow, of the second model, bench/results_flow. Resumes where it was stopped. --tuning draws from pairs that the
 classifier knows, and writes nothing. --trained FILE ... measures classifiers of your own too, and writes bench/trained.
 """
 
@@ -38,7 +39,6 @@ from learn_to_steer.nodes.regions import END
 from learn_to_steer.steering.guidance import MANNERS, NOISE, PUBLISHED, SHARING, Steering
 from learn_to_steer.steering.judge import Verdict, best, failing, judge
 from learn_to_steer.steering.losses import Aim, Loss
-from learn_to_steer.steering.losses.classifier import ClassifierLoss, load
 from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.losses.infsplign import InfSplignLoss
 from learn_to_steer.steering.losses.trained import load as trained_loss
@@ -55,18 +55,19 @@ TASKS = ("one relation", "two relations", "three relations")
 GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED = "geometry", "infsplign", "infsplign published"
 UNTRAINED = (GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED)
 BEST, ONLY_WRONG = "best", "only wrong"  # plain pictures that the judge looks at by the classifier
-LOOK = "emoji_world"
+OWN, CONTROL, UNIVERSAL = "own", "control", "universal"
 METHODS = {
     "plain": None,
-    "steered": "emoji_world",
-    "steered, true prompts only": "emoji_world_true_prompts",
+    "steered": UNIVERSAL,
+    "steered, own classifier": OWN,
+    "steered, true prompts only": CONTROL,
     "steered, geometry alone": GEOMETRY,
     "steered, InfSplign's loss": INFSPLIGN,
     "steered, InfSplign's loss as published": INFSPLIGN_PUBLISHED,
     "InfSplign, as published": INFSPLIGN_PUBLISHED,
-    "published settings": "emoji_world",
+    "published settings": OWN,
     "regions": None,
-    "regions with steering": "emoji_world",
+    "regions with steering": UNIVERSAL,
     "best of 4 by the judge": BEST,
     "steer only failures": ONLY_WRONG,
 }
@@ -76,7 +77,11 @@ AS_PUBLISHED = {  # methods with settings of their own
 }
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 SELDOM = {"published settings": 5}  # too slow for every prompt: made for one in so many
-CFG, SAMPLER, SCHEDULER = 5.0, "euler", "normal"
+CFG, SAMPLER = 5.0, "euler"
+MODELS = {  # how each is loaded, its scheduler, its own classifier
+    "unet": (demo_model.load, "normal", "emoji_world"),
+    "flow": (demo_model.load_flow, "simple", "emoji_flow"),
+}
 
 
 def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[str], list[str]]]:
@@ -95,26 +100,28 @@ def prompts(task: str, n: int, seed: int, tuning: bool) -> list[tuple[str, list[
 
 
 class Bench:
-    """The demo model, both classifiers and the detector; makes and judges pictures.
+    """One of the demo models, its losses and the detector; makes and judges pictures.
 
     root: the repository, or a folder that they were trained into; steps: sampling steps; trained: files of other
     classifiers, each a method of its own.
     """
 
-    def __init__(self, root: Path, steering: Steering, steps: int, trained: Sequence[Path] = ()):
+    def __init__(self, root: Path, steering: Steering, steps: int, trained: Sequence[Path] = (), model: str = "unet"):
         self.own = {f"steered, {path.stem}": str(path) for path in trained}
         self.methods = METHODS | self.own
-        self.model, self.clip, self.vae = demo_model.load(root / WEIGHTS)
+        load_model, self.scheduler, own = MODELS[model]
+        self.model, self.clip, self.vae = load_model(root / WEIGHTS)
         self.detector = detector(root)
         self.negative = self.encode("")
         self.steering, self.steps = steering, steps
-        names = [name for name in METHODS.values() if name not in (None, *UNTRAINED, BEST, ONLY_WRONG)]
-        self.classifiers = {name: load(root / CLASSIFIERS / f"{name}.safetensors") for name in names}
-        self.losses: dict[str, Loss] = {
-            name: ClassifierLoss(classifier) for name, classifier in self.classifiers.items()
-        }
-        self.losses[GEOMETRY] = GeometryLoss()
         self.layers = model_layers(self.model)
+        files = {OWN: own, CONTROL: f"{own}_true_prompts", UNIVERSAL: "universal"}
+        self.losses: dict[str, Loss] = {}
+        self.leak = {}  # what the files say of how rightly they read held-out pairs
+        for name, file in files.items():
+            self.losses[name], notes = trained_loss(root / CLASSIFIERS / f"{file}.safetensors", self.layers)
+            self.leak[file] = notes["accuracy"]
+        self.losses[GEOMETRY] = GeometryLoss()
         self.losses[INFSPLIGN] = InfSplignLoss(self.layers)
         self.losses[INFSPLIGN_PUBLISHED] = InfSplignLoss(self.layers, published=True)
         self.losses |= {str(path): trained_loss(path, self.layers)[0] for path in trained}
@@ -140,7 +147,7 @@ class Bench:
         said = self.look(text, samples)
         seconds += time.perf_counter() - began
         if again and failing(said):
-            samples, more, report = self.samples(text, seed, LOOK)
+            samples, more, report = self.samples(text, seed, OWN)
             return samples, seconds + more, report
         chosen = best(said)
         return samples[chosen : chosen + 1], seconds, report
@@ -148,7 +155,7 @@ class Bench:
     def look(self, text: str, samples: torch.Tensor) -> list[list[Verdict]]:
         """What the judge says of finished latents when it has no boxes."""
         words = find_words(self.clip, text, parse(text).wishes)
-        aim = self.aim(LOOK, words)
+        aim = self.aim(OWN, words)
         said, _ = by_look(samples, self.model, mark(self.encode(text), text), aim, words, TARGET, LOOKS_AT)
         return said
 
@@ -175,7 +182,7 @@ class Bench:
             model = steer(model, self.aim(loss, words), steering or self.steering, report)
         latent = torch.zeros(count, 8, 16, 16)
         noise = comfy.sample.prepare_noise(latent, seed)
-        settings = (self.steps, CFG, SAMPLER, SCHEDULER)
+        settings = (self.steps, CFG, SAMPLER, self.scheduler)
         samples = comfy.sample.sample(
             model, noise, *settings, positive, self.negative, latent, seed=seed, disable_pbar=True
         )
@@ -243,6 +250,7 @@ def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--tuning", action="store_true", help="pairs that the classifier knows; nothing is written")
+    parser.add_argument("--model", choices=MODELS, default="unet")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     for name, value in asdict(Steering()).items():
@@ -262,13 +270,13 @@ def main(given: list[str] | None = None) -> None:
     given = sys.argv[1:] if given is None else given
     args, steering = read(given)
     command = " ".join(["python bench/accuracy.py", *given])
+    bench = Bench(args.into, steering, args.steps, args.trained, args.model)
     settings = {
-        "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
+        "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": bench.scheduler,
         "steering": asdict(steering), "detector_exact": accuracy(args.into), "tuning": args.tuning,
     }  # fmt: skip
-    bench = Bench(args.into, steering, args.steps, args.trained)
     methods = [*args.methods, *bench.own]
-    name = "trained" if args.trained else "results"
+    name = ("trained" if args.trained else "results") + ("" if args.model == "unet" else f"_{args.model}")
     log = args.into / WORK / f"bench-{name}-{args.seed}.json"
     done: dict[str, dict] = {}
     go = 0
@@ -303,9 +311,7 @@ def main(given: list[str] | None = None) -> None:
     table = rows(done, bench.methods)
     print(markdown(table))
     if not args.tuning:
-        # Both classifiers' accuracy on held-out pairs by noise level, as measured when they were trained.
-        leak = {name: c.config.notes["accuracy"] for name, c in bench.classifiers.items()}
-        results = {"command": command, "settings": settings, "rows": table, "leak": leak}
+        results = {"command": command, "settings": settings, "rows": table, "leak": bench.leak}
         write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / f"{name}.json")
         write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / f"{name}.md")
 

@@ -1,10 +1,11 @@
-"""Each relation that it serves, by the loss without training: how often it holds, plain and steered.
+"""Each relation that they serve, by the universal reader and by geometry alone: how often it holds, plain and steered.
 
     python bench/wishes.py --prompts 40 --seed 1
 
-draws as many prompts a relation as told among pairs of kinds that the classifier never saw, makes each picture plain
-and steered by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json and bench/wishes.md.
-Resumes where it was stopped. --trained FILE ... measures readers of your own too, and writes bench/wishes_trained.
+draws as many prompts a relation as told among pairs of kinds that the classifier never saw, makes each picture plain,
+steered by the universal reader and by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json
+and bench/wishes.md; with --model flow bench/wishes_flow. Resumes where it was stopped. --trained FILE ... measures
+readers of your own too, and writes bench/wishes_trained.
 """
 
 import json
@@ -16,7 +17,7 @@ import host  # noqa: F401  makes `comfy` importable
 
 import numpy as np
 import torch
-from accuracy import CFG, GEOMETRY, SAMPLER, SCHEDULER, Bench, interval
+from accuracy import CFG, GEOMETRY, MODELS, SAMPLER, UNIVERSAL, Bench, interval
 from detector import accuracy, find
 from learn_to_steer.steering.guidance import Steering
 from learn_to_steer.steering.judge import judge
@@ -27,7 +28,7 @@ from paths import BENCH, WORK, arguments
 from scenes import KINDS, held_out, phrase
 from training import write
 
-METHODS = {"plain": None, "steered, geometry alone": GEOMETRY}
+METHODS = {"plain": None, "steered": UNIVERSAL, "steered, geometry alone": GEOMETRY}
 
 
 def prompts(relation: str, n: int, seed: int) -> list[str]:
@@ -78,16 +79,17 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--relations", nargs="+", choices=GeometryLoss().relations, default=GeometryLoss().relations)
+    parser.add_argument("--model", choices=MODELS, default="unet")
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     args = parser.parse_args(given)
     command = " ".join(["python bench/wishes.py", *given])
+    bench = Bench(args.into, Steering(), args.steps, args.trained, args.model)
     settings = {
-        "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": SCHEDULER,
+        "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": bench.scheduler,
         "detector_exact": accuracy(args.into),
     }  # fmt: skip
-    bench = Bench(args.into, Steering(), args.steps, args.trained)
     methods = METHODS | bench.own
-    name = "wishes_trained" if args.trained else "wishes"
+    name = ("wishes_trained" if args.trained else "wishes") + ("" if args.model == "unet" else f"_{args.model}")
     log = args.into / WORK / f"{name}-{args.seed}.json"
     kept = json.loads(log.read_text()) if log.exists() else {}
     done: dict[str, dict] = kept["done"] if kept.get("settings") == settings else {}

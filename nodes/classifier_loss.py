@@ -1,4 +1,4 @@
-"""L2S Classifier Loss: maps -> how wrong each relation is, by a trained classifier or by geometry alone."""
+"""L2S Classifier Loss: maps -> how wrong each relation is, by a reader, a classifier or geometry alone."""
 
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from .host.screen import SHOWN_AGAIN
 FOLDER = "l2s_classifiers"
 AUTHORS = ".pth"  # what files of Learn-to-Steer's authors end in
 BUNDLED = Path(__file__).resolve().parent.parent / "classifier_weights"
+UNIVERSAL = "universal.safetensors"
 UNTRAINED = "none: geometry alone, for any model"
 INFSPLIGN = "none: InfSplign"
 INFSPLIGN_PUBLISHED = "none: InfSplign, as published"
+ANY_MODEL = "Steered by a reader for any model. It learned from the maps of this pack's two small models."
 NO_CLASSIFIER = "No classifier: steered by where the words' maps are bright."
 BY_AUTHORS = "By Learn-to-Steer's authors, trained for {}. Their licence allows no commercial use."
 LossType = io.Custom("L2S_LOSS")
@@ -43,13 +45,15 @@ def loss_of(classifier: str, capture: Capture) -> tuple[Loss, str]:
         return InfSplignLoss(capture.layers, published=classifier == INFSPLIGN_PUBLISHED), NO_CLASSIFIER
     path = Path(folder_paths.get_full_path_or_raise(FOLDER, classifier))
     if path.suffix.lower() != AUTHORS:
-        return load(path, capture.layers)[0], ""
+        loss = load(path, capture.layers)[0]
+        return loss, "" if loss.layout else ANY_MODEL
     published = read(contents(path), path.name)
     return PublishedLoss(published, capture.layers), BY_AUTHORS.format(published.config.model)
 
 
 def choices() -> list[str]:
-    return [UNTRAINED, INFSPLIGN, INFSPLIGN_PUBLISHED, *folder_paths.get_filename_list(FOLDER)]
+    files = sorted(folder_paths.get_filename_list(FOLDER), key=lambda name: name != UNIVERSAL)  # the usual one first
+    return [*files, UNTRAINED, INFSPLIGN, INFSPLIGN_PUBLISHED]
 
 
 class L2SClassifierLoss(io.ComfyNode):
@@ -60,15 +64,16 @@ class L2SClassifierLoss(io.ComfyNode):
             display_name="L2S Classifier Loss",
             category="learn-to-steer",
             description="Reads from the attention maps whether things are where the prompt says; steering follows its "
-            "opinion. By a small classifier that was trained for the model, or by geometry alone.",
+            "opinion. By a small reader that fits any model, a classifier of this model's own, or geometry alone.",
             search_aliases=["learn to steer", "relation classifier", "spatial loss", "guidance"],
             inputs=[
                 CaptureType.Input("capture", tooltip="From Attention Capture."),
                 io.Combo.Input(
                     "classifier",
                     options=choices(),
-                    tooltip="A classifier must be trained for this model; your own go to models/l2s_classifiers. Where "
-                    "there is none, geometry alone needs no training, fits any model, and is less sure.",
+                    default=UNIVERSAL,
+                    tooltip="universal reads any model's maps. A classifier must be trained for this model; your own go "
+                    "to models/l2s_classifiers. Geometry alone needs no training, fits any model, and is less sure.",
                 ),
             ],
             outputs=[

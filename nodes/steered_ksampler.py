@@ -176,7 +176,7 @@ class SteeredKSampler(io.ComfyNode):
                 io.Latent.Output(tooltip="The denoised latent."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
+                    tooltip="Per step: each relation's probability, and the gradient steps spent.",
                 ),
                 LossMap.Output(display_name="loss_map", tooltip="The loss over the run, for Plot Loss Graph."),
                 RunType.Output(display_name="run", tooltip="What happened: goes to Steering Report."),
@@ -291,7 +291,7 @@ class SteeringReport(io.ComfyNode):
                 ),
                 io.String.Output(
                     display_name="report",
-                    tooltip="Per step: each relation's probability before and after, and the gradient steps spent.",
+                    tooltip="Per step: each relation's probability, and the gradient steps spent.",
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],

@@ -66,8 +66,8 @@ class Steering:
 
 
 class Refined(NamedTuple):
-    """latent: the best one (B, C, ...); before, after: scores of the first and of the best latent; spent: gradient
-    steps (B,)."""
+    """latent: the one to go on from (B, C, ...); before, after: scores of the first latent and of the best that was
+    looked at; spent: gradient steps (B,)."""
 
     latent: Tensor
     before: Score
@@ -82,9 +82,10 @@ def refine(
     steering: Steering,
     earlier: int = 0,
     scale: float = 1.0,
+    judged: bool = True,
 ) -> Refined:
     """Gradient steps on one sampling step's latent (Learn-to-Steer, section 3, with the faults of its code mended:
-    every wish must be granted, the last step is judged too, and the best latent is kept).
+    every wish must be granted, and of those latents that were looked at the best is kept).
 
     x: (B, C, H, W), an ordinary tensor; score: latent -> Score of (B, wishes), its loss differentiable; size: the
     latent's standard deviation at this noise level, the unit of a step; earlier: gradient steps of earlier sampling
@@ -98,7 +99,7 @@ def refine(
     best_x = x
     before: Score
     best: Score
-    for number in range(steering.refinements + 1):
+    for number in range(steering.refinements + judged):
         last = number == steering.refinements
         with torch.set_grad_enabled(not last):
             leaf = x.detach().requires_grad_(not last)
@@ -121,7 +122,7 @@ def refine(
         moving = wanting.any(1)
         x = torch.where(_wide(moving, x), x - _step(gradient, size, steering, scale), x)
         spent += moving.cpu()
-    return Refined(best_x, _on_cpu(before), _on_cpu(best), spent)
+    return Refined(best_x if judged else x, _on_cpu(before), _on_cpu(best), spent)
 
 
 def _blind(x: Tensor, score: Callable[[Tensor], Score], steering: Steering, earlier: int, scale: float) -> Refined:

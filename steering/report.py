@@ -11,8 +11,8 @@ from .words import Words
 
 @dataclass(frozen=True)
 class SteeredStep:
-    """One steered sampling step: scores before and after, (B, wishes) each, the gradient steps spent, and the maps
-    that were read last (the mean over all channels of their shapes)."""
+    """One steered sampling step: scores of the first and of the best look, (B, wishes) each, the gradient steps spent,
+    and the maps that were read last (the mean over all channels of their shapes)."""
 
     step: int
     level: float
@@ -125,7 +125,7 @@ class Report:
         name = f"step {seen.step + 1}" + (f", picture {picture + 1}" if len(seen.spent) > 1 else "")
         before, after = (score.satisfaction[picture].tolist() for score in (seen.before, seen.after))
         rows = zip(self.wishes, before, after, strict=True)
-        changes = "; ".join(f"{wish}: {b:.2f} -> {a:.2f}" for wish, b, a in rows)
+        changes = "; ".join(f"{wish}: {b:.2f}" + (f" -> {a:.2f}" if a != b else "") for wish, b, a in rows)
         spent = int(seen.spent[picture])
         return f"{name}: {changes} ({spent} gradient step{'' if spent == 1 else 's'})"
 

@@ -175,7 +175,8 @@ class SteeredModel:
                 latest = maps.detach()
                 return aim.loss.score(cropped(maps, region), aim.words, moment)
 
-            refined = refine(start, score, math.hypot(signal, noise), self.steering, self.spent, scale)
+            judged = step == self.report.steered[-1]  # what the others make is looked at in the next step
+            refined = refine(start, score, math.hypot(signal, noise), self.steering, self.spent, scale, judged)
             maps = shapes(latest.float()).mean(2).cpu()
         best, before, after, spent = refined
         return best, SteeredStep(step, moment.level, before, after, spent, maps)

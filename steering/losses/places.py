@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..maps import MapLayout, shapes
 from ..words import Words
 from . import Moment, Score, files
-from .geometry import SERVED, granted
+from .geometry import SERVED
+from .wanted import asked
 
 SPREADS = (1, 2, 4, 1)  # how far apart the cells are that a convolution takes together
 
@@ -58,7 +59,7 @@ class PlaceReader(nn.Module):
 
 @dataclass(frozen=True)
 class PlacesLoss:
-    """Satisfaction is the share of places, as read, at which a wish is granted; the loss as in geometry.py."""
+    """Satisfaction is the share of places, as read, at which a wish is granted; the loss as in wanted.py."""
 
     reader: PlaceReader
 
@@ -75,7 +76,7 @@ class PlacesLoss:
         return SERVED
 
     def score(self, maps: Tensor, words: Words, moment: Moment) -> Score:
-        return granted(places(self.reader, maps, moment.level), words)
+        return asked(places(self.reader, maps, moment.level), words)
 
 
 def places(reader: PlaceReader, maps: Tensor, level: float) -> Tensor:

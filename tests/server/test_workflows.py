@@ -186,9 +186,12 @@ def test_the_demo_judges_its_pictures(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo_script, "serving", lambda: contextlib.nullcontext(server))
     demo_script.main(["--into", str(tmp_path), "--more", "0"])
     said = capsys.readouterr().out
-    assert re.search(r"giraffe above airplane: plain shows .*, steered shows giraffe above airplane \(", said)
-    assert re.search(r"Right: plain \d of 1, steered 1 of 1\.", said)
-    names = {"demo.png", "plain-1.png", "steered-1.png"}
+    for model in ("UNet", "transformer"):
+        assert re.search(
+            rf"{model}, giraffe above airplane: plain shows .*, steered shows giraffe above airplane \(", said
+        )
+        assert re.search(rf"{model}, right: plain \d of 1, steered 1 of 1\.", said)
+    names = {"demo.png", *(f"{model}-{half}-1.png" for model in ("UNet", "transformer") for half in demo_script.HALVES)}
     assert {path.name for path in (tmp_path / "output").iterdir()} == names
 
 
