@@ -1,21 +1,23 @@
 """Plain against steered, with figures.
 
-    python bench/accuracy.py --prompts 200 60 30 --seed 1
+    python bench/accuracy.py --prompts 200 120 60 --seed 2
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered by the universal reader
 of places, by the model's own classifier and its control, by geometry, by InfSplign's loss, as InfSplign and
 Learn-to-Steer were published, with words bound to regions, plain and steered, the best of four by the judge, and
-steered only where the judge finds it wrong, in turns, through ComfyUI's sampling; and lets the detector judge. The
-published settings, at 17 times the time, get every fifth prompt. Writes bench/results.json and bench/results.md; with
---model flow, of the second model, bench/results_flow. Resumes where it was stopped. --tuning draws from pairs that the
-classifier knows, and writes nothing. --trained FILE ... measures classifiers of your own too, and writes bench/trained.
+steered only where the judge finds it wrong, in turns, through ComfyUI's sampling; and lets the detector judge. What is
+only for comparison is made for fewer of the prompts (--all: for all). Writes bench/results.json, bench/results.md and
+bench/results_wrong.png, the steered pictures that are wrong; with --model flow, of the second model,
+bench/results_flow and so on. Resumes where it was stopped. --tuning draws from pairs that the classifier knows, and
+writes nothing. --trained FILE ... measures classifiers of your own too, and writes bench/trained.
 """
 
 import argparse
 import json
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -48,6 +50,7 @@ from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
 from learn_to_steer.steering.words import Words
 from paths import BENCH, CLASSIFIERS, WEIGHTS, WORK, arguments
+from PIL import Image, ImageDraw, ImageFont
 from scenes import GENEVAL, KINDS, RELATIONS, held_out, phrase, relation_prompt
 from training import write
 
@@ -75,8 +78,39 @@ AS_PUBLISHED = {  # methods with settings of their own
     "published settings": Steering(end=0.5, refinements=16, target=0.9999, sharing="round-robin", manner=PUBLISHED),
     "InfSplign, as published": Steering(end=1.0, target=0.9999, manner=NOISE),
 }
+SHOWN = "steered"  # the method whose wrong pictures are kept
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
-SELDOM = {"published settings": 5}  # too slow for every prompt: made for one in so many
+SELDOM = {  # what is only for comparison, or too slow for every prompt, is made for one in so many
+    "steered, own classifier": 2,
+    "steered, geometry alone": 2,
+    "steered, true prompts only": 10,
+    "steered, InfSplign's loss": 10,
+    "steered, InfSplign's loss as published": 10,
+    "InfSplign, as published": 10,
+    "regions": 20,
+    "regions with steering": 20,
+    "best of 4 by the judge": 20,
+    "steer only failures": 20,
+    "published settings": 40,
+}
+SHOWN = "steered"  # the method whose wrong pictures are kept
+BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
+SELDOM = {  # too slow for every prompt, or only beside: made for one in so many
+    "published settings": 20,
+    **dict.fromkeys(
+        (
+            "steered, true prompts only",
+            "steered, InfSplign's loss",
+            "steered, InfSplign's loss as published",
+            "InfSplign, as published",
+            "regions",
+            "regions with steering",
+            "best of 4 by the judge",
+            "steer only failures",
+        ),
+        5,
+    ),
+}
 CFG, SAMPLER = 5.0, "euler"
 MODELS = {  # how each is loaded, its scheduler, its own classifier
     "unet": (demo_model.load, "normal", "emoji_world"),
@@ -229,6 +263,86 @@ def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     return table
 
 
+def drawing(picture: torch.Tensor) -> Image.Image:
+    return Image.fromarray((picture[0] * 255).round().clamp(0, 255).byte().numpy())
+
+
+def sheet(done: dict[str, dict], folder: Path) -> Image.Image:
+    """The wrong pictures of a folder, the prompt, and why each is wrong."""
+    side, line, across = 192, 16, 6
+    paths = sorted(folder.glob("*.png"))
+    font = ImageFont.load_default(11)
+    page = Image.new("RGB", (across * side, max(1, -(-len(paths) // across)) * (side + 4 * line)), "white")
+    draw = ImageDraw.Draw(page)
+    for number, path in enumerate(paths):
+        task, index = path.stem.split("-")
+        record = done[f"{TASKS[int(task)]} {int(index)} {SHOWN}"]
+        x, y = number % across * side, number // across * (side + 4 * line)
+        page.paste(Image.open(path).resize((side - 8, side - 8), Image.Resampling.NEAREST), (x, y))
+        words = textwrap.wrap(record["prompt"].removeprefix("a photo of "), 32)[:3]
+        draw.multiline_text((x, y + side - 6), "\n".join([*words, cause(record)]), "black", font, spacing=2)
+    return page
+
+
+def believed(report: Report, target: float) -> bool | None:
+    """Did the loss, at its last look, take all wishes for granted? None where it did not look."""
+    return bool((report.seen[-1].after.satisfaction >= target).all()) if report.seen else None
+
+
+def cause(record: dict) -> str:
+    """Why a picture is wrong."""
+    if not record["there"]:
+        return "a thing is missing"
+    return {True: "wrong, and taken for right", False: "wrong, and known to be", None: "wrong"}[record["believed"]]
+
+
+def colours(picture: torch.Tensor) -> list[float]:
+    """The shares of eight levels of red, green and blue, one after another. picture: (1, H, W, 3)."""
+    return torch.cat([torch.histc(one, 8, 0, 1) / one.numel() for one in picture[0].movedim(-1, 0)]).tolist()
+
+
+def apart(one: dict, other: dict) -> float:
+    """How much of the colours of two pictures is not the same, 0 to 1."""
+    return sum(abs(a - b) for a, b in zip(one["colours"], other["colours"], strict=True)) / 6
+
+
+def side_effects(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
+    """One row a method, over all tasks: what becomes of the pictures that plain has right, and of all pictures'
+    colours, beside the plain picture of the same noise. Of "plain" itself: beside that of another prompt."""
+    plain = {(r["task"], r["prompt"]): r for r in done.values() if r["method"] == "plain"}
+    others = list(plain.values())[1:]
+    table = []
+    for method in methods:
+        records = [r for r in done.values() if r["method"] == method and (r["task"], r["prompt"]) in plain]
+        beside = [(r, plain[r["task"], r["prompt"]]) for r in records]
+        kept = [r for r, usual in beside if usual["right"]]
+        if method == "plain":
+            beside = list(zip(records, others, strict=False))
+        if not kept or not beside:
+            continue
+        wrong = [cause(r) for r in records if not r["right"]]
+        table.append({
+            "method": method, "wrong": {why: wrong.count(why) for why in sorted(set(wrong))}, "right_plain": len(kept),
+            "still_right": round(sum(r["right"] for r in kept) / len(kept), 3),
+            "untouched": round(sum(r["gradient_steps"] == 0 for r in kept) / len(kept), 3),
+            "gradient_steps": round(sum(r["gradient_steps"] for r in kept) / len(kept), 2),
+            "colours_apart": round(sum(apart(*pair) for pair in beside) / len(beside), 3),
+        })  # fmt: skip
+    return table
+
+
+def kept_markdown(table: list[dict]) -> str:
+    columns = ("method", "right plain", "still right", "untouched", "gradient steps", "colours apart", "wrong of all")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for r in table:
+        lines.append(
+            f"| {r['method']} | {r['right_plain']} | **{r['still_right']:.3f}** | {r['untouched']:.3f} "
+            f"| {r['gradient_steps']:.1f} | {r['colours_apart']:.3f} "
+            f"| {', '.join(f'{why}: {count}' for why, count in r['wrong'].items())} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def markdown(table: list[dict]) -> str:
     columns = ("task", "method", "n", "all objects", "relations right", "95%")
     columns += ("right where all objects", "time", "gradient steps")
@@ -251,6 +365,7 @@ def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--tuning", action="store_true", help="pairs that the classifier knows; nothing is written")
     parser.add_argument("--model", choices=MODELS, default="unet")
+    parser.add_argument("--all", action="store_true", help="all methods for all prompts")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     for name, value in asdict(Steering()).items():
@@ -278,6 +393,7 @@ def main(given: list[str] | None = None) -> None:
     methods = [*args.methods, *bench.own]
     name = ("trained" if args.trained else "results") + ("" if args.model == "unet" else f"_{args.model}")
     log = args.into / WORK / f"bench-{name}-{args.seed}.json"
+    wrong = log.with_name(f"{log.stem}-wrong")
     done: dict[str, dict] = {}
     go = 0
     if log.exists() and not args.tuning:
@@ -293,27 +409,33 @@ def main(given: list[str] | None = None) -> None:
                 turn = index % len(methods)
                 for method in methods[turn:] + methods[:turn]:
                     key = f"{task} {index} {method}"
-                    if key in done or index % SELDOM.get(method, 1):
+                    if key in done or not args.all and index % SELDOM.get(method, 1):
                         continue
                     picture, seconds, report = bench.picture(
                         text, args.seed * 100000 + index, bench.methods[method], method in BOUND,
                         AS_PUBLISHED.get(method),
                     )  # fmt: skip
                     there, right = bench.judged(picture, text)
+                    if method == SHOWN and not right and not args.tuning:
+                        wrong.mkdir(parents=True, exist_ok=True)
+                        drawing(picture).save(wrong / f"{TASKS.index(task)}-{index:03}.png")
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
                         "seconds": seconds, "gradient_steps": report.gradient_steps, "go": go,
+                        "colours": colours(picture), "believed": believed(report, steering.target),
                     }  # fmt: skip
                 if (index + 1) % 10 == 0 and not args.tuning:
                     write(lambda path: path.write_text(json.dumps({"settings": settings, "done": done})), log)
                 if (index + 1) % 25 == 0 or index + 1 == n:
                     print(f"{task} {index + 1}/{n}", flush=True)
-    table = rows(done, bench.methods)
-    print(markdown(table))
+    table, kept_right = rows(done, bench.methods), side_effects(done, bench.methods)
+    text = f"{markdown(table)}\n{kept_markdown(kept_right)}"
+    print(text)
     if not args.tuning:
-        results = {"command": command, "settings": settings, "rows": table, "leak": bench.leak}
+        results = {"command": command, "settings": settings, "rows": table, "kept": kept_right, "leak": bench.leak}
         write(lambda path: path.write_text(json.dumps(results, indent=1) + "\n"), args.into / BENCH / f"{name}.json")
-        write(lambda path: path.write_text(f"`{command}`\n\n{markdown(table)}"), args.into / BENCH / f"{name}.md")
+        write(lambda path: path.write_text(f"`{command}`\n\n{text}"), args.into / BENCH / f"{name}.md")
+        write(lambda path: sheet(done, wrong).save(path, "png"), args.into / BENCH / f"{name}_wrong.png")
 
 
 if __name__ == "__main__":

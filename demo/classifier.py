@@ -55,7 +55,7 @@ def recorded(name: str, wrong: float, args) -> Recording:
     model, clip, vae = load(args.into / paths.WEIGHTS)
     count = args.scenes or usual
     folder = args.into / paths.WORK / f"recordings-{name}-{wrong:g}-{count}-{args.draws}-{args.seed}"
-    layout = MapSettings().layout(model_layers(model))
+    layout = MapSettings(layers="all").layout(model_layers(model))
     progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, count, every=640)
     wanted = Wanted(args.draws, wrong, seed=args.seed, batch=32)
     with torch.inference_mode():  # as the host runs its nodes

@@ -72,8 +72,8 @@ class L2SClassifierLoss(io.ComfyNode):
                     "classifier",
                     options=choices(),
                     default=UNIVERSAL,
-                    tooltip="universal reads any model's maps. A classifier must be trained for this model; your own go "
-                    "to models/l2s_classifiers. Geometry alone needs no training, fits any model, and is less sure.",
+                    tooltip="universal reads any model's maps. A classifier must be trained for this model; your own "
+                    "go to models/l2s_classifiers. Geometry alone needs no training, fits any model, and is less sure.",
                 ),
             ],
             outputs=[

@@ -98,7 +98,8 @@ def pairs_of(recording: Recording) -> Pairs:
 
 def worn(recording: Recording, seed: int) -> Recording:
     """One map a word, as other models and settings could have it, for a reader that is to serve any model: the mean of
-    some layers, blurred or sharpened, coarser, noisy, with a bright corner that is no thing. All follows from seed."""
+    some layers, and of every second word blurred or sharpened, coarser, noisy, with a bright corner that is no thing.
+    All follows from seed."""
     generator = torch.Generator().manual_seed(seed)
     count, channels, side, _ = recording.maps.shape
 
@@ -109,6 +110,7 @@ def worn(recording: Recording, seed: int) -> Recording:
     if channels > 1:  # some layers alone, some together
         weights = torch.rand(count, channels, 1, 1, generator=generator).pow(torch.where(chance(0.5), 8.0, 1.0))
         maps = (maps * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+    clean = shapes(maps)
     coarse = F.interpolate(F.avg_pool2d(maps, 2), size=(side, side), mode="bilinear", align_corners=False)
     maps = torch.where(chance(0.25), coarse, maps)
     blurred = F.avg_pool2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -121,7 +123,7 @@ def worn(recording: Recording, seed: int) -> Recording:
     corner[..., 0, 0] = 1
     turns = torch.stack([corner, corner.flip(-1), corner.flip(-2), corner.flip((-1, -2))])[:, 0]
     sunk = turns[torch.randint(4, (count,), generator=generator)] * maps.amax((-1, -2), keepdim=True) * 2
-    maps = shapes(torch.where(chance(0.2), maps + sunk, maps))
+    maps = torch.where(chance(0.5), clean, shapes(torch.where(chance(0.2), maps + sunk, maps)))
     layout = replace(recording.layout, family=ANY, channels=1)
     return replace(recording, layout=layout, maps=maps.half(), strength=torch.ones(count, 1))
 

@@ -27,10 +27,11 @@ TOP = {
 }  # fmt: skip
 NEEDED = {
     "CHANGELOG.md", "LICENSE", "README.md", "__init__.py", "pyproject.toml", "nodes/__init__.py",
-    "classifier_weights/emoji_world.safetensors", "demo/weights/README.md", "demo/weights/emoji_clip.safetensors",
+    "classifier_weights/emoji_world.safetensors", "classifier_weights/universal.safetensors",
+    "demo/weights/README.md", "demo/weights/emoji_clip.safetensors", "demo/weights/emoji_flow.safetensors",
     "demo/weights/emoji_unet.safetensors", "demo/weights/emoji_vae.safetensors",
 }  # fmt: skip
-LARGEST, WHOLE = 25e6, 45e6  # bytes
+LARGEST, WHOLE = 25e6, 65e6  # bytes
 # No scripts, no archives, nothing compiled.
 KINDS = {".css", ".jpg", ".js", ".json", ".md", ".png", ".py", ".safetensors", ".svg", ".toml", ".webp"}
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from learn_to_steer.steering.losses.geometry import granted, mask
-from learn_to_steer.steering.losses.wanted import APART, DOUBT, SURE, asked, wanted
+from learn_to_steer.steering.losses.wanted import APART, DOUBT, asked, wanted
 from learn_to_steer.steering.prompts import override
 from learn_to_steer.steering.words import Words
 
@@ -29,8 +29,7 @@ def likely(things: int, side: int, seed: int = 0, strength: float = 2.0) -> torc
 def counted(places: torch.Tensor, words: Words) -> torch.Tensor:
     """The same by trying every arrangement of all things."""
     side, things = places.shape[-1], places.shape[1]
-    sure = places[0].flatten(1).double().pow(SURE)
-    sure = (1 - DOUBT) * sure / sure.sum(-1, keepdim=True) + DOUBT / side**2
+    sure = (1 - DOUBT) * places[0].flatten(1).double() + DOUBT / side**2
     total = torch.zeros_like(sure)
     for at in itertools.product(range(side**2), repeat=things):
         chance = torch.stack([sure[thing, place] for thing, place in enumerate(at)]).prod()

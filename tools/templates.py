@@ -20,8 +20,9 @@ BEST = "Best of a batch (emoji demo)"
 REGIONS = "Regions from relations (emoji demo)"
 SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1, WRONG: 3, BEST: 3, REGIONS: 2}
 
+READER = "universal.safetensors"  # as L2S Classifier Loss offers it
 CLASSIFIER = "emoji_world.safetensors"
-UNTRAINED = "none: geometry alone, for any model"  # as L2S Classifier Loss offers it
+UNTRAINED = "none: geometry alone, for any model"
 SAMPLING = {"steps": 25, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
 BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
 STEERING = "Steering"  # the frame to bypass for the plain picture
@@ -147,7 +148,7 @@ def steered(name: str, text: str, note: str) -> Workflow:
     seen = report(("steered", 3), "steered picture")
     groups = [
         [Group("1 The prompt", BLUE, [encoded(text), NOTHING | EMPTY])],
-        [Group("2 Steering", GREEN, [read(DEMO, CLASSIFIER), sampler])],
+        [Group("2 Steering", GREEN, [read(DEMO, READER), sampler])],
         [Group("3 The picture", GREY, [saved("steered", ("steered", 0), None, DEMO_VAE), seen])],
     ]
     return Workflow(name, note, groups, (text,))
@@ -159,7 +160,7 @@ def steered_against_plain() -> Workflow:
         "3 Steered",
         GREEN,
         [
-            read(DEMO, CLASSIFIER),
+            read(DEMO, READER),
             {"steered": ksampler("L2S_SteeredKSampler", loss=("loss", 0))},
             saved("steered", ("steered", 0), "Steered", DEMO_VAE),
             {"report": node("PreviewAny", "Report", source=("steered", 1))},
@@ -208,7 +209,7 @@ def any_sampler() -> Workflow:
                     "4 Steered",
                     GREEN,
                     [
-                        read(DEMO, CLASSIFIER),
+                        read(DEMO, READER),
                         {"steer": node("L2S_SteerModel", model=DEMO, loss=("loss", 0))},
                         custom("steered", ("steer", 0)),
                         saved("steered", ("steered", 0), "Steered", DEMO_VAE),
@@ -228,7 +229,7 @@ def look() -> Workflow:
     )  # fmt: skip
     save = node("SaveImage", "Where it looks", images=("maps", 0), filename_prefix="learn-to-steer/maps")
     layers = node("L2S_ChooseLayers", model=DEMO, positive=("words", 0), relations=("words", 1), samples=("plain", 0))
-    capture, shown = read(DEMO, CLASSIFIER)["capture"], {"save": save, "layers": layers}
+    capture, shown = read(DEMO, READER)["capture"], {"save": save, "layers": layers}
     return Workflow(
         LOOK,
         "## See what the model looks at\n"

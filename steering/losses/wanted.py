@@ -16,7 +16,6 @@ from ..words import Words
 from . import Score
 from .geometry import granted, mask
 
-SURE = 2.0  # power of what the model has: its likeliest places count more than all that it may also do
 DOUBT = 0.02  # share of places that it may want besides: none is impossible
 APART = 0.25  # of the picture's side: so far at least are things from each other that no wish relates
 LEAST = 1e-12
@@ -40,9 +39,8 @@ def wanted(likely: Tensor, words: Words) -> Tensor:
     gradient goes through it. Wishes of three things have no part in it."""
     with torch.no_grad():
         side = likely.shape[-1]
-        sure = likely.pow(SURE)
-        sure = (1 - DOUBT) * sure / sure.sum((-1, -2), keepdim=True) + DOUBT / side**2
-        given = _given(sure.transpose(0, 1).log(), _bonds(words)).transpose(0, 1)
+        doubted = (1 - DOUBT) * likely + DOUBT / side**2
+        given = _given(doubted.transpose(0, 1).log(), _bonds(words)).transpose(0, 1)
         return given / given.sum((-1, -2), keepdim=True)
 
 
@@ -55,24 +53,24 @@ def _bonds(words: Words) -> list[tuple[int, int, str]]:
     return bonds + [(a, b, "") for a, b in others]
 
 
-def _given(sure: Tensor, bonds: list[tuple[int, int, str]]) -> Tensor:
+def _given(alone: Tensor, bonds: list[tuple[int, int, str]]) -> Tensor:
     """Each thing's places given all bonds, up to a factor, from the logarithm of its places alone, (things, B, R, R)."""
     if not bonds:
-        return sure.exp()
-    side = sure.shape[-1]
+        return alone.exp()
+    side = alone.shape[-1]
     # Two messages a bond: what is told to its subject, and what is told to its object.
-    told = sure.new_tensor([end for a, b, _ in bonds for end in (a, b)], dtype=torch.long)
+    told = alone.new_tensor([end for a, b, _ in bonds for end in (a, b)], dtype=torch.long)
     telling = told.view(-1, 2).flip(1).flatten()
     kernels = torch.stack([way for *_, name in bonds for way in (_holds(name, side), _holds(name, side).flip(-1, -2))])
     size = 3 * side, 3 * side  # no less than a convolution in full
-    kernels = torch.fft.rfft2(kernels.to(sure), size)[:, None]
-    said = sure.new_zeros(len(told), *sure.shape[1:])  # as logarithms
-    for _ in range(len(sure)):  # more than the longest way through a tree
+    kernels = torch.fft.rfft2(kernels.to(alone), size)[:, None]
+    said = alone.new_zeros(len(told), *alone.shape[1:])  # as logarithms
+    for _ in range(len(alone)):  # more than the longest way through a tree
         back = said.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-        heard = (sure.index_add(0, told, said)[telling] - back).flatten(-2).softmax(-1).view_as(said)
+        heard = (alone.index_add(0, told, said)[telling] - back).flatten(-2).softmax(-1).view_as(said)
         likely = torch.fft.irfft2(torch.fft.rfft2(heard, size) * kernels, size)
         said = likely[..., side - 1 : 2 * side - 1, side - 1 : 2 * side - 1].clamp_min(LEAST).log()
-    return sure.index_add(0, told, said).flatten(-2).softmax(-1).view_as(sure) + LEAST
+    return alone.index_add(0, told, said).flatten(-2).softmax(-1).view_as(alone) + LEAST
 
 
 @cache
