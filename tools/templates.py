@@ -22,7 +22,6 @@ SEEDS = {ABOVE: 2, BOTH: 2, TWO: 1, ANY: 1, LOOK: 1, WRONG: 3, BEST: 3, REGIONS:
 
 READER = "universal.safetensors"  # as L2S Classifier Loss offers it
 CLASSIFIER = "emoji_world.safetensors"
-UNTRAINED = "none: geometry alone, for any model"
 SAMPLING = {"steps": 25, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
 BLUE, GREY, GREEN, VIOLET = "#3f789e", "#6b6b6b", "#3f7f4f", "#7a5a9e"
 STEERING = "Steering"  # the frame to bypass for the plain picture
@@ -370,9 +369,10 @@ FLUX_VAE = Model("ae.safetensors", "vae", "Comfy-Org/Lumina_Image_2.0_Repackaged
 
 
 def measured() -> dict[str, list[float]]:
-    """Shares right on the demo model, of one and of two relations, as bench/results.json has them."""
-    rows = json.loads((ROOT / BENCH / "results.json").read_text())["rows"]
-    methods = {"plain": "plain", "geometry": "steered, geometry alone"}
+    """Shares right on the demo's UNet, of one and of two relations, as the bench has them: plain, and steered by a
+    reader that learned from the other model's maps alone."""
+    rows = json.loads((ROOT / BENCH / "trained.json").read_text())["rows"]
+    methods = {"plain": "plain", "unseen": "steered, reader_of_flow"}
     return {
         name: [row["relation_correct"] for row in rows if row["method"] == method] for name, method in methods.items()
     }
@@ -392,17 +392,19 @@ class Way:
     settings: dict = field(default_factory=dict)
 
 
-GEOMETRY = Way(
-    "steered by geometry",
-    UNTRAINED,
+UNIVERSAL = Way(
+    "steered",
+    READER,
     PROMPT,
-    "**What steers** is geometry alone: where the words' attention is bright, against what the prompt says. No"
-    " training, no classifier, nothing to download but the model.\n\n"
-    "**What is known**: it steers the small emoji demo model (share right of prompts that it was not tuned on: one"
-    " relation {geometry[0]:.2f}, plain {plain[0]:.2f}; two relations {geometry[1]:.2f}, plain {plain[1]:.2f})."
+    "**What steers** is a small reader that comes with the pack: it reads from the model's own attention where each"
+    " thing is. No training, nothing to download but the model.\n\n"
+    "**What is known**: it learned from two small emoji models. One that learned from one of them alone steers the"
+    " other (share right of prompts that nothing was tuned on: one relation {unseen[0]:.2f}, plain {plain[0]:.2f}; two"
+    " relations {unseen[1]:.2f}, plain {plain[1]:.2f})."
     " On {family} only that it runs, on a tiny stand-in with random weights: **not tried on the real checkpoint;"
     " how well it steers it is not known.**\n\n"
-    "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model.",
+    "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model; or train a"
+    " classifier for your checkpoint (its own template).",
 )
 
 
@@ -465,14 +467,14 @@ def in_family(
         "The model itself, and where its files go:\n"
         + "\n".join(f"- [{m.name}]({m.url}) to **models/{m.directory}**" for m in models)
     )
-    brought = {model.name for model in models} | {way.classifier} - {UNTRAINED}
+    brought = {model.name for model in models} | {way.classifier} - {READER}
     return Workflow(
         f"{family} - {way.title}", note, groups, family=family, way=way.title, brought=tuple(sorted(brought))
     )
 
 
 def from_checkpoint(
-    family: str, checkpoint: Model, side: int, empty: str, negative: str, way: Way = GEOMETRY, **sampling
+    family: str, checkpoint: Model, side: int, empty: str, negative: str, way: Way = UNIVERSAL, **sampling
 ) -> Workflow:
     """All in one file, and KSampler."""
     return in_family(
@@ -514,7 +516,7 @@ def custom(guider: Node, sigmas: Node) -> list[Column]:
 
 def flux(
     family: str, name: str, steps: int, guidance: float | None = None, side: int = 1024, rows: int = 256,
-    way: Way = GEOMETRY,
+    way: Way = UNIVERSAL,
 ) -> Workflow:  # fmt: skip
     """guidance: of dev, which was distilled with one. rows: of the text, with its padding; 256 are the host's own."""
     unet = Model(f"flux1-{name}.safetensors", "diffusion_models", f"Comfy-Org/flux1-{name}/resolve/main")
@@ -563,7 +565,7 @@ def klein() -> Workflow:
         "model",
         ("clip", 0),
         ("vae", 0),
-        GEOMETRY,
+        UNIVERSAL,
     )
 
 
@@ -587,7 +589,7 @@ def from_parts(
         "model" if shift is None else "shift",
         ("clip", 0),
         ("vae", 0),
-        GEOMETRY,
+        UNIVERSAL,
     )
 
 

@@ -26,7 +26,7 @@ from live_server import (
     to_api,
     widgets,
 )
-from templates import GEOMETRY, STEERING, TRAIN_DEMO, UNTRAINED, Workflow, families, trainings
+from templates import READER, STEERING, TRAIN_DEMO, UNIVERSAL, Workflow, families, trainings
 
 WORKFLOWS = {workflow.name: workflow for workflow in families()}
 TRAININGS = {workflow.name: workflow for workflow in trainings() if workflow.name != TRAIN_DEMO}
@@ -167,11 +167,11 @@ def test_every_file_is_offered_named_and_stood_in_for(workflow, saved):
 def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(server, object_info, workflow, saved):
     graph = to_api(saved, object_info)
     (loss,) = (node["inputs"] for node in graph.values() if node["class_type"] == "L2S_ClassifierLoss")
-    assert (loss["classifier"] == UNTRAINED) == (workflow.way == GEOMETRY.title)
+    assert (loss["classifier"] == READER) == (workflow.way == UNIVERSAL.title)
     steered, shown = run(server, graph)
     (text,) = shown["L2S_ClassifierLoss"]["text"]
-    if loss["classifier"] == UNTRAINED:
-        assert text == "No classifier: steered by where the words' maps are bright."
+    if loss["classifier"] == READER:
+        assert text.startswith("Steered by a reader for any model.")
     else:
         assert text.startswith("By Learn-to-Steer's authors, trained for ")
     (text,) = shown["PreviewAny"]["text"]
@@ -190,8 +190,8 @@ def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(ser
 def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(workflow, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     assert "not tried on the real checkpoint" in note
-    if workflow.way == GEOMETRY.title:
-        assert "geometry alone" in note and CLASSIFIERS not in note
+    if workflow.way == UNIVERSAL.title:
+        assert "a small reader that comes with the pack" in note and CLASSIFIERS not in note
     else:
         assert "no commercial use" in note and f"**models/{CLASSIFIERS}**" in note
 
