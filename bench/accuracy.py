@@ -81,8 +81,8 @@ AS_PUBLISHED = {  # methods with settings of their own
 SHOWN = "steered"  # the method whose wrong pictures are kept
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 SELDOM = {  # what is only for comparison, or too slow for every prompt, is made for one in so many
-    "steered, own classifier": 2,
-    "steered, geometry alone": 2,
+    "steered, own classifier": 3,
+    "steered, geometry alone": 3,
     "steered, true prompts only": 10,
     "steered, InfSplign's loss": 10,
     "steered, InfSplign's loss as published": 10,

@@ -39,9 +39,9 @@ from learn_to_steer.steering.train import (
 from scenes import held_out, pictures
 from training import Progress, arguments
 
-MODELS: dict[str, tuple[str, Callable, int]] = {  # name of its classifier, loader, usual number of scenes
-    "unet": ("emoji_world", demo_model.load, 5000),
-    "flow": ("emoji_flow", demo_model.load_flow, 3000),
+MODELS: dict[str, tuple[str, Callable, int, str]] = {  # its classifier, loader, usual number of scenes, layers
+    "unet": ("emoji_world", demo_model.load, 5000, "all"),
+    "flow": ("emoji_flow", demo_model.load_flow, 3000, "1-4"),  # in the others things are not to be seen
 }
 WRONG = {"": 0.5, "_true_prompts": 0.0}  # the control sees as many looks, all under true prompts
 
@@ -51,11 +51,11 @@ def kept_apart(a: str, b: str) -> bool:
 
 
 def recorded(name: str, wrong: float, args) -> Recording:
-    _, load, usual = MODELS[name]
+    _, load, usual, layers = MODELS[name]
     model, clip, vae = load(args.into / paths.WEIGHTS)
     count = args.scenes or usual
     folder = args.into / paths.WORK / f"recordings-{name}-{wrong:g}-{count}-{args.draws}-{args.seed}"
-    layout = MapSettings(layers="all").layout(model_layers(model))
+    layout = MapSettings(layers=layers).layout(model_layers(model))
     progress = Progress(f"looks of {name}, wrong {wrong:g}", 0, count, every=640)
     wanted = Wanted(args.draws, wrong, seed=args.seed, batch=32)
     with torch.inference_mode():  # as the host runs its nodes

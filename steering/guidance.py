@@ -21,8 +21,9 @@ class Steering:
     """How to steer.
 
     strength: length of a gradient step in tenths of the latent's standard deviation, so that it means the same at
-    every noise level and size; 0 is off. start, end: steered share of the sampling steps, 0..1. refinements: most
-    gradient steps in one sampling step. target: satisfaction at which a wish counts as granted, 0..1.
+    every noise level and size, times the root of the number of wishes that it serves; 0 is off. start, end: steered
+    share of the sampling steps, 0..1. refinements: most gradient steps in one sampling step. target: satisfaction at
+    which a wish counts as granted, 0..1.
     sharing: how several wishes that are not granted share the gradient steps; round-robin as in the paper.
     save_memory: compute the model's blocks again on the way back instead of keeping what they computed.
     manner: what a gradient does. "unit steps" as above; "raw gradient": a step is RAW_STEP times it, as in the paper;
@@ -120,7 +121,8 @@ def refine(
         share = _share(now.loss, wanting, earlier + number, steering.sharing)
         gradient = _gradient(losses, share, leaf)
         moving = wanting.any(1)
-        x = torch.where(_wide(moving, x), x - _step(gradient, size, steering, scale), x)
+        length = size * _wide(share.sum(1).sqrt(), x)  # wishes of other things pull in directions of their own
+        x = torch.where(_wide(moving, x), x - _step(gradient, length, steering, scale), x)
         spent += moving.cpu()
     return Refined(best_x if judged else x, _on_cpu(before), _on_cpu(best), spent)
 
@@ -165,8 +167,8 @@ def _gradient(losses: Tensor, share: Tensor, leaf: Tensor) -> Tensor:
     return gradient
 
 
-def _step(gradient: Tensor, size: float, steering: Steering, scale: float) -> Tensor:
-    """What is taken from the latent, (B, C, ...)."""
+def _step(gradient: Tensor, size: Tensor | float, steering: Steering, scale: float) -> Tensor:
+    """What is taken from the latent, (B, C, ...). size: the unit of its length."""
     if steering.manner == UNIT:
         return 0.1 * steering.strength * size * _direction(gradient)
     return (NOISE_STEP if steering.manner == NOISE else RAW_STEP) * steering.strength * scale * gradient

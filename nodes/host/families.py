@@ -123,7 +123,7 @@ FAMILIES = {
     "SenseNovaU15": Family(("language_model.model.layers",), "self_attn.q_proj_mot_gen", text_image, 32),
 }  # fmt: skip
 # Layers that others chose for a model's maps, by the host's name of it and its number of layers: from code and reports,
-# only the last measured here. A single block that was told stands with its neighbours. Choose Layers measures.
+# only the last two measured here. A single block that was told stands with its neighbours. Choose Layers measures.
 USUAL_LAYERS = {
     ("SDXL", 70): (15, 44),  # code and a report: from the down path's last attention to the first of the up path
     ("SD3", 24): (9, 11),  # a measurement of SD3 Medium: block 9
@@ -134,7 +134,8 @@ USUAL_LAYERS = {
     ("ZImage", 30): (17, 19),  # code, of Z-Image Turbo
     ("QwenImage", 60): (19, 21),  # code
     ("Krea2", 28): (16, 19),  # a report: 16 and 18
-    ("EmojiWorld", 7): (5, 6),  # a measurement of the demo model: as right as all, and faster
+    ("EmojiWorld", 7): (5, 6),  # measurements of the demo models: as right as all layers, and faster
+    ("EmojiFlow", 8): (3, 4),
 }
 HEADS = ("heads", "num_heads", "n_heads", "n_local_heads", "nheads", "num_attention_heads")
 

@@ -22,8 +22,8 @@ LEAST = 1e-12
 
 
 def asked(likely: Tensor, words: Words) -> Score:
-    """How much of the places, (B, words, R, R) of sum 1 each, grants every wish; the loss is how far its things are from
-    where they should be: the divergence of their places from the wanted ones, in nats, the mean of both things."""
+    """How much of the places, (B, words, R, R) of sum 1 each, grants every wish; the loss is how far its things are
+    from where they should be: the divergence of their places from the wanted ones, in nats, the mean of both."""
     alone = granted(likely, words)
     should = wanted(likely, words)
     missing = (should * (should.log() - likely.clamp_min(LEAST).log())).sum((-1, -2))
@@ -35,8 +35,8 @@ def asked(likely: Tensor, words: Words) -> Score:
 
 
 def wanted(likely: Tensor, words: Words) -> Tensor:
-    """likely: where each thing is, (B, words, R, R) of sum 1. Returns where it should be, of the same shape and sums; no
-    gradient goes through it. Wishes of three things have no part in it."""
+    """likely: where each thing is, (B, words, R, R) of sum 1. Returns where it should be, of the same shape and sums;
+    no gradient goes through it. Wishes of three things have no part in it."""
     with torch.no_grad():
         side = likely.shape[-1]
         doubted = (1 - DOUBT) * likely + DOUBT / side**2
@@ -54,7 +54,7 @@ def _bonds(words: Words) -> list[tuple[int, int, str]]:
 
 
 def _given(alone: Tensor, bonds: list[tuple[int, int, str]]) -> Tensor:
-    """Each thing's places given all bonds, up to a factor, from the logarithm of its places alone, (things, B, R, R)."""
+    """Each thing's places given all bonds, up to a factor, from the logarithm of those alone, (things, B, R, R)."""
     if not bonds:
         return alone.exp()
     side = alone.shape[-1]
