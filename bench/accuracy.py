@@ -81,8 +81,8 @@ AS_PUBLISHED = {  # methods with settings of their own
 SHOWN = "steered"  # the method whose wrong pictures are kept
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 SELDOM = {  # what is only for comparison, or too slow for every prompt, is made for one in so many
-    "steered, own classifier": 3,
-    "steered, geometry alone": 3,
+    "steered, own classifier": 2,
+    "steered, geometry alone": 2,
     "steered, true prompts only": 10,
     "steered, InfSplign's loss": 10,
     "steered, InfSplign's loss as published": 10,
@@ -95,22 +95,6 @@ SELDOM = {  # what is only for comparison, or too slow for every prompt, is made
 }
 SHOWN = "steered"  # the method whose wrong pictures are kept
 BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
-SELDOM = {  # too slow for every prompt, or only beside: made for one in so many
-    "published settings": 20,
-    **dict.fromkeys(
-        (
-            "steered, true prompts only",
-            "steered, InfSplign's loss",
-            "steered, InfSplign's loss as published",
-            "InfSplign, as published",
-            "regions",
-            "regions with steering",
-            "best of 4 by the judge",
-            "steer only failures",
-        ),
-        5,
-    ),
-}
 CFG, SAMPLER = 5.0, "euler"
 MODELS = {  # how each is loaded, its scheduler, its own classifier
     "unet": (demo_model.load, "normal", "emoji_world"),

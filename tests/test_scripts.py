@@ -176,15 +176,24 @@ def test_accuracy_refuses_other_settings_with_a_sentence(capsys, wrong, said):
 
 
 def test_the_results_that_are_told_are_the_recorded_ones():
-    results = json.loads((ROOT / BENCH / "results.json").read_text())
-    assert results["command"] == "python " + " ".join(calls("bench")[0])
-    table, told = accuracy.markdown(results["rows"]), (ROOT / BENCH / "README.md").read_text()
-    assert (ROOT / BENCH / "results.md").read_text() == f"`{results['command']}`\n\n{table}"
-    assert table in told
-    for name, shown in (("emoji_world", "true and wrong prompts"), ("emoji_world_true_prompts", "true prompts only")):
-        for prompts, shares in results["leak"][name].items():
-            cells = [f"{share:.3f}" for level, share in shares.items() if level != "looks"]
-            assert f"| {shown} | {prompts} | {' | '.join(cells)} |" in told
+    told = (ROOT / BENCH / "README.md").read_text()
+    for name, model in (("results", "emoji_world"), ("results_flow", "emoji_flow")):
+        results = json.loads((ROOT / BENCH / f"{name}.json").read_text())
+        if name == "results":
+            assert results["command"] == "python " + " ".join(calls("bench")[0])
+            assert accuracy.kept_markdown(results["kept"]) in told
+        else:
+            assert f"`{results['command']}`" in told
+        table = accuracy.markdown(results["rows"])
+        kept = accuracy.kept_markdown(results["kept"])
+        assert (ROOT / BENCH / f"{name}.md").read_text() == f"`{results['command']}`\n\n{table}\n{kept}"
+        assert table in told
+        for file, shown in ((model, "true and wrong prompts"), (f"{model}_true_prompts", "true prompts only")):
+            for prompts, shares in results["leak"][file]["relations"].items():
+                cells = [f"{share:.3f}" for level, share in shares.items() if level != "looks"]
+                assert f"| {shown} | {prompts} | {' | '.join(cells)} |" in told
+    for name in ("trained", "trained_flow"):
+        assert accuracy.markdown(json.loads((ROOT / BENCH / f"{name}.json").read_text())["rows"]) in told
     measured = json.loads((ROOT / BENCH / "cost.json").read_text())
     memory = {(row["model"], row["way"]): row["memory"]["above"] / cost.GB for row in measured["rows"]}
     for ratios in measured["ratios"]:
