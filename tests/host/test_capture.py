@@ -24,7 +24,7 @@ def test_maps_equal_the_attention_computed_apart(demo, heads):
     model, clip, _ = demo
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     layout, latent, sigma = (
-        layout_of(model, heads=heads),
+        layout_of(model, "all", heads),
         random(1, 8, 16, 16).to(CARD),
         torch.tensor([1.5], device=CARD),
     )
@@ -60,7 +60,7 @@ def test_maps_are_of_one_size_for_any_picture(demo, shape):
     model, clip, _ = demo
     cond = clip.encode_from_tokens_scheduled(clip.tokenize("a dog left of a cat"))
     x = random(2, 8, *shape)
-    maps = finished_maps(model, cond, x, x, torch.ones(2), WORDS, layout_of(model, resolution=12))
+    maps = finished_maps(model, cond, x, x, torch.ones(2), WORDS, layout_of(model, "all", resolution=12))
     assert maps.shape == (2, 2, 7, 12, 12)
     assert maps.isfinite().all()
 
@@ -77,15 +77,14 @@ def test_layers_can_be_chosen(demo):
     layout = layout_of(demo[0], "2-5")
     assert (layout.first, layout.last, layout.channels) == (2, 5, 4)
     assert layout_of(demo[0], "3").channels == 1
-    assert layout_of(demo[0], heads="kept").channels == 33
+    assert layout_of(demo[0], "all", "kept").channels == 33
     for wrong, sentence in (("0-9", "layers 1 to 7"), ("few", 'write "auto", "all", or a range')):
         with pytest.raises(ValueError, match=sentence):
             layout_of(demo[0], wrong)
 
 
-def test_auto_leaves_out_late_layers_of_large_models(demo):
+def test_auto_leaves_out_late_layers_of_large_models():
     """SD1.5's UNet without its weights, and a transformer as deep as Flux."""
-    assert layout_of(demo[0]).last == 7
     unet = comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel(
         image_size=32, in_channels=4, out_channels=4, model_channels=320, num_res_blocks=[2, 2, 2, 2], num_heads=8,
         channel_mult=(1, 2, 4, 4), transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0], transformer_depth_middle=1,

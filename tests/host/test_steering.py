@@ -111,7 +111,7 @@ def test_every_sampler_is_steered(scene, sampler, masked):
     assert max(seen.step for seen in report.seen) < 5
     assert report.gradient_steps > 0
     assert not torch.equal(before, after)
-    assert probability(scene, after) >= min(probability(scene, before), 0.98)
+    assert probability(scene, after) >= min(probability(scene, before), Steering().target)  # granted is enough
     if masked:
         # What lies outside the mask is not touched (uni_pc itself does not keep it to the last digit).
         torch.testing.assert_close(after[..., 0, :], before[..., 0, :])
