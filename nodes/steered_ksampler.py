@@ -99,7 +99,7 @@ def steering_inputs() -> list:
             default=USUAL.manner,
             optional=True,
             advanced=True,
-            tooltip="What a gradient does. unit steps: steps of one length, the best latent is kept. raw gradient: 5 "
+            tooltip="What a gradient does. unit steps: steps of one length. raw gradient: 5 "
             "times the gradient, as in the Learn-to-Steer paper; as published: with the faults of its code too. noise "
             "prediction: as InfSplign, 1000 times the gradient goes into the predicted noise, once a step. In these, "
             "strength 1 is what was published.",

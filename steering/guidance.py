@@ -1,4 +1,4 @@
-"""The gradient steps: move the latent until every wish reads as granted, and keep the best latent on the way."""
+"""The gradient steps: move the latent until every wish reads as granted."""
 
 import math
 from collections.abc import Callable

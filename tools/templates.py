@@ -416,7 +416,7 @@ def as_in_paper(classifier: str, steered: str, end: float) -> Way:
         "a photo of a dog to the right of a teddy bear",  # their example
         f"**What steers** is a classifier of the method's authors, at the settings of their code: {steered}, at most"
         " 16 gradient steps in each, one relation after the other. Each goes by 5 times the gradient. Unlike theirs,"
-        " steps end when all relations hold, and the best latent is kept; in *manner*, *as published* has their faults"
+        " steps end when all relations hold; in *manner*, *as published* has their faults"
         " too.\n\n"
         "**What is known**: on tiny models of random weights, this pack's maps, logits, loss and gradient are those of"
         " their code. On {family} only that this runs, on tiny stand-ins: **not tried on the real checkpoint; how"

@@ -149,7 +149,7 @@ class SteeredModel:
         return self._take(x, moved, sigma)
 
     def _refined(self, x: Tensor, sigma: Tensor, cond: dict, kwargs: dict) -> tuple[Tensor, SteeredStep]:
-        """Gradient steps on a copy of the latent: the best latent, and what the report is told."""
+        """Gradient steps on a copy of the latent: where they led, and what the report is told."""
         inner, aim = self.model.inner_model.inner_model, self.aim
         latest = torch.empty(0)  # the maps that were read last
         signal, noise = signal_and_noise(inner, float(sigma[0]))
