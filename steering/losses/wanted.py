@@ -47,8 +47,8 @@ def wanted(likely: Tensor, words: Words) -> Tensor:
 def _bonds(words: Words) -> list[tuple[int, int, str]]:
     """Subject, object, and the relation that must hold between them; "" between those that are only to be apart."""
     wishes = zip(words.wishes, words.pairs, strict=True)
-    bonds = [(*pair, wish.relation) for wish, pair in wishes if not RELATIONS[wish.relation].between]
-    related = {frozenset(pair) for *pair, _ in bonds}
+    bonds = [(pair[0], pair[1], wish.relation) for wish, pair in wishes if not RELATIONS[wish.relation].between]
+    related = {frozenset((a, b)) for a, b, _ in bonds}
     others = [(a, b) for a in range(len(words.rows)) for b in range(a) if frozenset((a, b)) not in related]
     return bonds + [(a, b, "") for a, b in others]
 
