@@ -24,7 +24,7 @@ CASES = {
         lambda e: e.type_text(e.node(WORDS), "corrections", "giraffe | above | airplane"),
     ),
     "another layout": (
-        {},
+        {LOSS: {"classifier": BUNDLED}},
         lambda e: e.type_number(e.node(CAPTURE), "resolution", 32),
         LOSS,
         ("resolution is 32 in Attention Capture", "trained with 16", "Set resolution to 0 there"),
