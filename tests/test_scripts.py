@@ -129,7 +129,7 @@ def test_accuracy_of_what_was_trained(trained):
     shipped = (ROOT / BENCH / "results.json").read_bytes()
     run("bench", "N=1 1 1", f"BENCH=--into {trained} --steps 2")
     results = json.loads((trained / BENCH / "results.json").read_text())
-    assert results["command"] == f"python bench/accuracy.py --prompts 1 1 1 --seed 1 --into {trained} --steps 2"
+    assert results["command"] == f"python bench/accuracy.py --prompts 1 1 1 --seed 2 --into {trained} --steps 2"
     assert {(row["task"], row["method"], row["n"]) for row in results["rows"]} == {
         (task, method, 1) for task in accuracy.TASKS for method in accuracy.METHODS
     }
