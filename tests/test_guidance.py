@@ -26,7 +26,8 @@ def pulls(*wanted: float):
 
 @pytest.mark.parametrize("sharing", SHARING)
 def test_every_relation_is_satisfied_not_only_one(sharing):
-    _, before, after, spent = refine(X, pulls(0.5, -0.5), 1.0, Steering(refinements=60, sharing=sharing))
+    steering = Steering(strength=0.5, refinements=60, sharing=sharing)  # steps of one length: short ones end near it
+    _, before, after, spent = refine(X, pulls(0.5, -0.5), 1.0, steering)
     assert (before.satisfaction < 1e-4).all()
     assert (after.satisfaction >= 0.9).all()
     assert 0 < spent.item() < 60
@@ -92,6 +93,25 @@ def test_the_best_latent_is_kept_and_the_last_step_is_judged():
 def test_a_step_has_the_same_length_in_units_of_the_latent(size):
     best, *_ = refine(X, pulls(100.0), size, Steering(strength=2.0, refinements=1))
     assert math.isclose(best[..., 0].square().mean().sqrt().item(), 0.2 * size, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("wishes", [1, 2, 3])
+def test_a_step_grows_with_the_root_of_the_wishes_that_it_serves(wishes):
+    best, *_ = refine(X, pulls(*[2.0] * wishes), 1.0, Steering(), judged=False)
+    moved = best[best != 0]
+    torch.testing.assert_close(moved.square().mean().sqrt().item(), 0.1 * wishes**0.5)
+
+
+def test_a_step_that_is_not_judged_is_taken_as_it_is():
+    looks = []
+
+    def counted(x):
+        looks.append(x)
+        return pulls(0.5)(x)
+
+    best, before, after, spent = refine(X, counted, 1.0, Steering(), judged=False)
+    assert len(looks) == 1 and spent.item() == 1 and not torch.equal(best, X)
+    assert torch.equal(before.loss, after.loss)
 
 
 def test_not_a_number_is_an_error():
