@@ -16,6 +16,7 @@ writes nothing. --trained FILE ... measures classifiers of your own too, and wri
 import argparse
 import json
 import math
+import shlex
 import sys
 import textwrap
 import time
@@ -368,7 +369,7 @@ def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
 def main(given: list[str] | None = None) -> None:
     given = sys.argv[1:] if given is None else given
     args, steering = read(given)
-    command = " ".join(["python bench/accuracy.py", *given])
+    command = f"python bench/accuracy.py {shlex.join(given)}"
     bench = Bench(args.into, steering, args.steps, args.trained, args.model)
     settings = {
         "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": bench.scheduler,
