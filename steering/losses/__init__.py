@@ -1,7 +1,8 @@
 """Losses: maps -> how far every wish is from being granted. One file a loss.
 
-classifier: the relation classifier that this pack trains (Learn-to-Steer); published: those of the method's authors;
-geometry, infsplign: need no training, any model.
+places: reads where each word's thing is, of any model or one, and asks for all wishes at once (wanted); classifier: the
+relation classifier that this pack trains (Learn-to-Steer); published: those of the method's authors; geometry,
+infsplign: need no training, any model.
 """
 
 from dataclasses import dataclass
