@@ -46,6 +46,7 @@ from learn_to_steer.steering.losses.geometry import GeometryLoss
 from learn_to_steer.steering.losses.infsplign import InfSplignLoss
 from learn_to_steer.steering.losses.trained import load as trained_loss
 from learn_to_steer.steering.maps import MapSettings
+from learn_to_steer.steering.pictures import as_pictures
 from learn_to_steer.steering.plan import plan
 from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.report import Report
@@ -57,7 +58,6 @@ from training import write
 
 TASKS = ("one relation", "two relations", "three relations")
 GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED = "geometry", "infsplign", "infsplign published"
-UNTRAINED = (GEOMETRY, INFSPLIGN, INFSPLIGN_PUBLISHED)
 BEST, ONLY_WRONG = "best", "only wrong"  # plain pictures that the judge looks at by the classifier
 OWN, CONTROL, UNIVERSAL = "own", "control", "universal"
 METHODS = {
@@ -94,8 +94,6 @@ SELDOM = {  # what is only for comparison, or too slow for every prompt, is made
     "steer only failures": 20,
     "published settings": 40,
 }
-SHOWN = "steered"  # the method whose wrong pictures are kept
-BOUND = ("regions", "regions with steering")  # methods that bind words to planned regions
 CFG, SAMPLER = 5.0, "euler"
 MODELS = {  # how each is loaded, its scheduler, its own classifier
     "unet": (demo_model.load, "normal", "emoji_world"),
@@ -246,10 +244,6 @@ def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
                 "gradient_steps": round(sum(r["gradient_steps"] for r in records) / n, 2),
             })  # fmt: skip
     return table
-
-
-def drawing(picture: torch.Tensor) -> Image.Image:
-    return Image.fromarray((picture[0] * 255).round().clamp(0, 255).byte().numpy())
 
 
 def sheet(done: dict[str, dict], folder: Path) -> Image.Image:
@@ -403,7 +397,7 @@ def main(given: list[str] | None = None) -> None:
                     there, right = bench.judged(picture, text)
                     if method == SHOWN and not right and not args.tuning:
                         wrong.mkdir(parents=True, exist_ok=True)
-                        drawing(picture).save(wrong / f"{TASKS.index(task)}-{index:03}.png")
+                        as_pictures(picture)[0].save(wrong / f"{TASKS.index(task)}-{index:03}.png")
                     done[key] = {
                         "task": task, "method": method, "prompt": text, "there": there, "right": right,
                         "seconds": seconds, "gradient_steps": report.gradient_steps, "go": go,

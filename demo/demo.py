@@ -6,6 +6,7 @@ models: `make demo`.
 writes output/demo.png and the single pictures beside it.
 """
 
+import copy
 import json
 import sys
 import time
@@ -90,7 +91,8 @@ def mark(draw: ImageDraw.ImageDraw, x: float, y: float, right: bool) -> None:
 
 
 def run(server: Server, graph: dict, model: str, prompts: list[str], output: Path) -> list[dict]:
-    """Both halves of the workflow with one of the models, for each prompt. The graph is changed on the way."""
+    """Both halves of the workflow with one of the models, for each prompt."""
+    graph = copy.deepcopy(graph)
     words = node_id(graph, "L2S_RelationParse")
     graph[node_id(graph, "L2S_LoadDemoModel")]["inputs"]["kind"] = model
     samplers = [node["inputs"] for node in graph.values() if "seed" in node["inputs"]]
@@ -118,8 +120,6 @@ def run(server: Server, graph: dict, model: str, prompts: list[str], output: Pat
             f" ({row['plain seconds']:.1f} s, {row['steered seconds']:.1f} s)",
             flush=True,
         )
-    for sampler in samplers:
-        sampler["seed"] = first
     return rows
 
 

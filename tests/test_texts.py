@@ -35,6 +35,10 @@ def test_readme_tells_the_recorded_figures():
     one, two, three = (right[task, "steered"] for task in TASKS)
     plain_one, plain_two, plain_three = (right[task, "plain"] for task in TASKS)
     assert f"one relation {one} (plain {plain_one}), two {two} ({plain_two}), three {three} ({plain_three})" in README
+    flow = json.loads((ROOT / "bench" / "results_flow.json").read_text())
+    right = {(row["task"], row["method"]): f"{row['relation_correct']:.3f}" for row in flow["rows"]}
+    told = ", ".join(f"{right[task, 'steered']} ({right[task, 'plain']})" for task in TASKS)
+    assert f"transformer: {told}" in README
     table = (ROOT / "nodes" / "host" / "FAMILIES.md").read_text()
     families = re.findall(r"^\| .*? \| .*? \| (?:cross|joint) \| ", table, re.MULTILINE)
     assert f"[{len(families)} set-ups](nodes/host/FAMILIES.md)" in README
