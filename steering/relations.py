@@ -1,7 +1,7 @@
 """Spatial relations and what they mean as geometry: one table, from which everything else about them follows.
 
 Opposites and mirror images, GenEval's rule on boxes, the label of a training picture and a loss's mask over offsets are
-all read off this table. It needs no torch: a prompt is read without it.
+all read off this table, and so are the places in a picture. It needs no torch: a prompt is read without it.
 """
 
 import math
@@ -18,6 +18,9 @@ CLOSE = 0.5  # near: the gap is at most so much of the mean size
 HELD = 0.8  # inside: so much of the subject's box lies in the object's
 MIDDLE = (0.2, 0.8)  # between: where on the way from one object to the other
 ASIDE = 0.5  # and so far from it at most, in parts of that way
+TOUCHING = 0.25  # on: the gap is at most so much of the mean size
+OFF = 0.4  # a place: what is at the left has its middle in so much of the picture
+CENTRE = 0.2  # and what is in the centre at most so far from it, as a share of the picture's sides
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in one unit, y down
 
@@ -30,22 +33,26 @@ class Relation:
     """What a relation means, with exactly one of these set.
 
     direction: where the subject stands as seen from the object, each -1, 0 or 1: right, down, away from the viewer, and
-    into it; near: at a small distance; between: in the middle of two objects.
+    into it; near: at a small distance; on: resting on it; around: on all its sides; between: in the middle of two
+    objects; place: where the subject stands in the picture, as a direction from its middle.
     """
 
     direction: Direction = NOWHERE
     near: bool = False
+    on: bool = False
+    around: bool = False
     between: bool = False
+    place: Direction | None = None
 
     @property
     def things(self) -> int:
         """How many things stand in the relation: subject and objects."""
-        return 3 if self.between else 2
+        return 3 if self.between else 2 if self.place is None else 1
 
     @property
     def visible(self) -> bool:
         """Can it be seen from boxes? Who is in front cannot."""
-        return self.direction[2] == 0
+        return (self.place or self.direction)[2] == 0
 
 
 RELATIONS = {
@@ -62,9 +69,23 @@ RELATIONS = {
     "inside": Relation((0, 0, 0, 1)),
     "near": Relation(near=True),
     "between": Relation(between=True),
+    "on": Relation(on=True),
+    "around": Relation(around=True),
+    "left": Relation(place=(-1, 0, 0, 0)),
+    "right": Relation(place=(1, 0, 0, 0)),
+    "top": Relation(place=(0, -1, 0, 0)),
+    "bottom": Relation(place=(0, 1, 0, 0)),
+    "centre": Relation(place=NOWHERE),
+    "upper left": Relation(place=(-1, -1, 0, 0)),
+    "upper right": Relation(place=(1, -1, 0, 0)),
+    "lower left": Relation(place=(-1, 1, 0, 0)),
+    "lower right": Relation(place=(1, 1, 0, 0)),
+    "foreground": Relation(place=(0, 0, -1, 0)),
+    "background": Relation(place=(0, 0, 1, 0)),
 }
 DIRECTIONS = {name: relation.direction for name, relation in RELATIONS.items() if any(relation.direction)}
 NAME_OF: dict[tuple[int, ...], str] = {direction: name for name, direction in DIRECTIONS.items()}
+PLACES = {name: relation.place for name, relation in RELATIONS.items() if relation.place is not None}
 # "A left of B" says the same as "B right of A". Inside and between have no such word.
 OPPOSITE = {"near": "near"} | {
     name: NAME_OF[back]

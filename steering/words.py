@@ -23,31 +23,35 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Wish:
-    """The subject is to stand so to the object. relation: a name of relations.RELATIONS; second: the other object of
-    "between"."""
+    """The subject is to stand so to the object. relation: a name of relations.RELATIONS; object: None where it is a
+    place in the picture, "upper left"; second: the other object of "between"."""
 
     subject: Phrase
     relation: str
-    object: Phrase
+    object: Phrase | None = None
     second: Phrase | None = None
 
     @property
+    def objects(self) -> tuple[Phrase, ...]:
+        """None of a place, two of "between"."""
+        return tuple(phrase for phrase in (self.object, self.second) if phrase)
+
+    @property
     def things(self) -> tuple[Phrase, ...]:
-        """Subject, object and the second object, if any."""
-        return (self.subject, self.object, *((self.second,) if self.second else ()))
+        """The subject, then the objects."""
+        return (self.subject, *self.objects)
 
     @property
     def object_text(self) -> str:
-        return f"{self.object.text} and {self.second.text}" if self.second else self.object.text
+        return " and ".join(phrase.text for phrase in self.objects)
 
     @property
-    def object_span(self) -> tuple[int, int]:
-        """From the first to the last character of both objects."""
-        spans = [phrase.span for phrase in self.things[1:]]
-        return min(start for start, _ in spans), max(end for _, end in spans)
+    def sentence(self) -> str:
+        """ "dog left of cat"; of a place, "dog upper left" """
+        return f"{self.subject.text} {self.relation} {self.object_text}".rstrip()
 
     def __str__(self) -> str:
-        return f"{self.subject.text} | {self.relation} | {self.object_text}"
+        return " | ".join([self.subject.text, self.relation, *([self.object_text] if self.object else [])])
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Words:
     """A prompt's wishes and the rows of their phrases, in the text sequence that the model's attention sees.
 
     prompt: the text, which marks the conditioning that was made of it; names, rows: of each phrase that maps are read
-    for; pairs: the things of each wish as indices into names and rows, (subject, object), or three for "between".
+    for; pairs: the things of each wish as indices into names and rows, (subject, object), one of a
+    place, three of "between".
     """
 
     prompt: str

@@ -14,7 +14,7 @@ for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"):
             "relation": wish.relation,
             "object": wish.object_text,
             "subject_span": wish.subject.span,
-            "object_span": wish.object_span,
+            "object_span": (wish.objects[0].span[0], wish.objects[-1].span[1]),
         }
         for wish in parsed.wishes
     ]
