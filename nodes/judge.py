@@ -177,7 +177,8 @@ def by_boxes(bboxes, relations: Words, images) -> tuple[list[list[Found]], Said,
             "for. Disconnect bboxes and let the model itself look, if its loss knows this relation."
         )
     found = boxes.found(bboxes, len(images), images.shape[2], images.shape[1], "Judge")
-    said = [judge.judge(things, relations.wishes) for things in found]
+    whole = 0, 0, images.shape[2], images.shape[1]
+    said = [judge.judge(things, relations.wishes, whole) for things in found]
     names = sorted({thing.name for things in found for thing in things})
     if not names:
         return found, said, ["No box in any picture. Is the detector's threshold too high?"]

@@ -396,7 +396,7 @@ def _readable(name: str) -> bool:
     """Is it read back out of a prompt, as subject and as object?"""
     for subject, other in ((name, "zebra"), ("zebra", name)):
         wishes = parse(f"{phrase(subject)} left of {phrase(other)}").wishes
-        if [(wish.subject.text, wish.relation, wish.object.text) for wish in wishes] != [(subject, "left of", other)]:
+        if list(map(str, wishes)) != [f"{subject} | left of | {other}"]:
             return False
     return True
 

@@ -154,10 +154,16 @@ def _relation(rng: np.random.Generator, subject: Found, object: Found, true: boo
 
 
 def _own(scene: Scene) -> tuple[str, tuple[Wish, ...], tuple[Found, ...], bool] | None:
-    """The scene's own prompt, its first wish, the things of that, and whether it is granted."""
-    if not scene.prompt or not (wishes := parse(scene.prompt).wishes):
+    """The scene's own prompt, its first wish of two things, these, and whether it is granted."""
+    text = scene.prompt or ""
+    if not (wishes := of_two(text)[:1]):
         return None
-    (verdict,) = judge(scene.found, wishes[:1])
-    if not verdict.there or verdict.granted is None or len(verdict.things) != 2:
+    (verdict,) = judge(scene.found, wishes)
+    if not verdict.there or verdict.granted is None:
         return None
-    return scene.prompt, wishes[:1], verdict.things, verdict.granted
+    return text, wishes, verdict.things, verdict.granted
+
+
+def of_two(prompt: str) -> tuple[Wish, ...]:
+    """The prompt's wishes that a classifier of pairs can learn."""
+    return tuple(wish for wish in parse(prompt).wishes if len(wish.things) == 2)

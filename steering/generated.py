@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from .dataset import STRAIGHT, Scene, Scenes, prompt
+from .dataset import STRAIGHT, Scene, Scenes, of_two, prompt
 from .judge import Found, fits, judge
 from .prompts import parse
 
@@ -45,7 +45,7 @@ def scenes(pictures: Sequence[Image.Image], found: Sequence[Sequence[Found]], pr
     kept = []
     granted = 0
     for picture, things, text in zip(pictures, found, prompts, strict=True):
-        if not (wishes := parse(text).wishes):
+        if not (wishes := of_two(text)):
             left["of a prompt without a relation"] += 1
             continue
         seen = [sum(fits(thing.name, phrase) > 0 for thing in things) for phrase in wishes[0].things]

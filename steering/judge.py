@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .relations import DIRECTIONS, NOWHERE, RELATIONS, Box, holds
+from .relations import DIRECTIONS, NOWHERE, PLACES, RELATIONS, Box, holds
 from .words import Phrase, Wish
 
 WHOLE = ("hot dog", "teddy bear")  # their last word names another thing
@@ -40,12 +40,12 @@ class Verdict:
     confidence: float = 0.0
 
 
-def judge(found: Sequence[Found], wishes: Sequence[Wish]) -> list[Verdict]:
+def judge(found: Sequence[Found], wishes: Sequence[Wish], picture: Box | None = None) -> list[Verdict]:
     """A verdict a wish. Things are known by their names, as `fits` says; of several, the one that fits best and then
     the surest counts, and two things of one name in a wish are two findings. A missing thing grants nothing. (GenEval's
-    rule, relations.py.)
+    rule, relations.py.) picture: its own box, without which places in it cannot be told.
     """
-    return [_verdict(found, wish) for wish in wishes]
+    return [_verdict(found, wish, picture) for wish in wishes]
 
 
 def read(wishes: Sequence[Wish], satisfaction: Sequence[float | None], target: float) -> list[Verdict]:
@@ -114,11 +114,10 @@ def singulars(name: str) -> set[str]:
 def _seen(wish: Wish, sure: float | None, target: float) -> Verdict:
     if sure is None:
         return Verdict(wish, None, None, f'this loss cannot tell whether it is "{wish.relation}"')
-    meant = f"{wish.subject.text} {wish.relation} {wish.object_text}"
-    return Verdict(wish, None, sure >= target, f"{meant} is read with {sure:.2f}", confidence=sure)
+    return Verdict(wish, None, sure >= target, f"{wish.sentence} is read with {sure:.2f}", confidence=sure)
 
 
-def _verdict(found: Sequence[Found], wish: Wish) -> Verdict:
+def _verdict(found: Sequence[Found], wish: Wish, picture: Box | None) -> Verdict:
     left = list(found)
     things: list[Found] = []
     missing: list[str] = []
@@ -134,7 +133,10 @@ def _verdict(found: Sequence[Found], wish: Wish) -> Verdict:
     if missing:
         return Verdict(wish, False, False, " and ".join(missing), tuple(things))
     boxes = [thing.box for thing in things]
-    granted = holds(wish.relation, *boxes)
+    if wish.relation not in PLACES:
+        granted = holds(wish.relation, *boxes)
+    else:
+        granted = holds(wish.relation, *boxes, picture) if picture else None
     sure = min(thing.confidence for thing in things)
     return Verdict(wish, True, granted, _reason(wish, boxes, granted), tuple(things), sure)
 
@@ -143,9 +145,9 @@ def _reason(wish: Wish, boxes: Sequence[Box], granted: bool | None) -> str:
     if granted is None:
         return f'whether it is "{wish.relation}" cannot be told from boxes'
     if granted:
-        return f"{wish.subject.text} {wish.relation} {wish.object_text}"
-    if not any(DIRECTIONS.get(wish.relation, NOWHERE)[:2]):
-        return f"{wish.subject.text} not {wish.relation} {wish.object_text}"
+        return wish.sentence
+    if wish.object is None or not any(DIRECTIONS.get(wish.relation, NOWHERE)[:2]):
+        return f"{wish.subject.text} not {wish.relation} {wish.object_text}".rstrip()
     straight = [name for name, d in DIRECTIONS.items() if sum(map(abs, d)) == 1 and RELATIONS[name].visible]
     shown = [name for name in straight if holds(name, boxes[0], boxes[1])]
     return f"{wish.subject.text} {' and '.join(shown) or 'on'} {wish.object.text}"

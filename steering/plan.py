@@ -22,6 +22,7 @@ STEPS = (1 / 8, 1 / 16, 1 / 32)  # by which an edge moves, of the picture's side
 CROWDED = (2.0, 40.0)  # what overlapping costs, first little, that all have their share, then much
 ROUNDS = 12  # in which every edge is tried, for each of both at most
 LEAST = 1 / 16  # a place's shortest side
+PICTURE = (0.0, 0.0, 1.0, 1.0)
 
 Square = tuple[int, int, int]  # column and row of its upper left cell, cells along its side
 
@@ -32,7 +33,7 @@ def plan(words: Words) -> tuple[Box, ...]:
 
     Raises ValueError when there are no such places, naming the wish that cannot hold beside those before it.
     """
-    wishes = [(wish.relation, pair) for wish, pair in zip(words.wishes, words.pairs, strict=True)]
+    wishes = [_as_inside(wish.relation, pair) for wish, pair in zip(words.wishes, words.pairs, strict=True)]
     found = _squares(len(words.rows), wishes)
     if found is None:
         raise ValueError(_contradiction(words.wishes, len(words.rows), wishes))
@@ -40,6 +41,11 @@ def plan(words: Words) -> tuple[Box, ...]:
 
 
 Wishes = Sequence[tuple[str, tuple[int, ...]]]  # relation, and its things by number
+
+
+def _as_inside(relation: str, pair: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """What is around something has it inside."""
+    return ("inside", pair[::-1]) if RELATIONS[relation].around else (relation, pair)
 
 
 def _contradiction(said: Sequence[Wish], things: int, wishes: Wishes) -> str:
@@ -98,13 +104,17 @@ class _Search:
 
     def __init__(self, sides: list[int], wishes: Wishes):
         self.sides, self.tries = sides, 0
+        self.ones = [(r, pair[0]) for r, pair in wishes if len(pair) == 1]
         self.pairs = [(r, pair) for r, pair in wishes if len(pair) == 2]
         self.threes = [(r, triple) for r, triple in wishes if len(triple) == 3]
 
     def run(self) -> list[int] | None:
         """The place of each thing, or None."""
         whole = [_room(side) for side in self.sides]
-        return self._placed(whole, set())
+        for place, thing in self.ones:
+            picture = 0, 0, CELLS, CELLS
+            whole[thing] = sum(1 << at for at in _bits(whole[thing]) if holds(place, self._box(thing, at), picture))
+        return self._placed(whole, set()) if all(whole) else None
 
     def _placed(self, free: list[int], done: set[int]) -> list[int] | None:
         self.tries += 1
@@ -204,17 +214,20 @@ def _box(square: Square) -> Box:
 
 def _grown(squares: list[Square], wishes: Wishes) -> list[Box]:
     """Boxes in shares of the picture's sides: the squares as large as they can be all at once, in the middle, and then
-    each edge on its own."""
+    each edge on its own. With places in the picture the squares stay where they are."""
     start = [_box(square) for square in squares]
     if not start:
         return []
+    if any(len(pair) == 1 for _, pair in wishes):
+        start += [(0, 0, CELLS, CELLS)]
     low = [min(box[axis] for box in start) for axis in (0, 1)]
     high = [max(box[axis + 2] for box in start) for axis in (0, 1)]
     scale = 1 / max(high[axis] - low[axis] for axis in (0, 1))
     shift = [0.5 - scale * (low[axis] + high[axis]) / 2 for axis in (0, 1)]
     x, y = shift
     boxes = [
-        (scale * left + x, scale * top + y, scale * right + x, scale * bottom + y) for left, top, right, bottom in start
+        (scale * left + x, scale * top + y, scale * right + x, scale * bottom + y)
+        for left, top, right, bottom in start[: len(squares)]
     ]
     holders = _holders(len(boxes), wishes)
     asked = [
@@ -242,11 +255,15 @@ def _moved(boxes: list[Box], thing: int, step: float, crowded: float, wishes: Wi
         worth = _worth(boxes, thing, crowded, holders)
         boxes[thing] = after
         better = _worth(boxes, thing, crowded, holders) > worth + 1e-9
-        if better and all(holds(relation, *(boxes[one] for one in pair)) for relation, pair in wishes):
+        if better and all(_holds(relation, [boxes[one] for one in pair]) for relation, pair in wishes):
             moved = True
         else:
             boxes[thing] = before
     return moved
+
+
+def _holds(relation: str, boxes: Sequence[Box]) -> bool | None:
+    return holds(relation, *boxes) if len(boxes) > 1 else holds(relation, *boxes, PICTURE)
 
 
 MOVES = (

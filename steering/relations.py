@@ -4,7 +4,9 @@ Opposites and mirror images, GenEval's rule on boxes, the label of a training pi
 all read off this table, and so are the places in a picture. It needs no torch: a prompt is read without it.
 """
 
+import functools
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,6 +88,7 @@ RELATIONS = {
 DIRECTIONS = {name: relation.direction for name, relation in RELATIONS.items() if any(relation.direction)}
 NAME_OF: dict[tuple[int, ...], str] = {direction: name for name, direction in DIRECTIONS.items()}
 PLACES = {name: relation.place for name, relation in RELATIONS.items() if relation.place is not None}
+PLACE_OF: dict[tuple[int, ...], str] = {place: name for name, place in PLACES.items()}
 # "A left of B" says the same as "B right of A". Inside and between have no such word.
 OPPOSITE = {"near": "near"} | {
     name: NAME_OF[back]
@@ -97,13 +100,16 @@ OPPOSITE = {"near": "near"} | {
 MIRRORS = (lambda x, y: (-x, y), lambda x, y: (x, -y), lambda x, y: (y, x))
 
 
-def mirrored(name: str, mirror: int) -> str:
-    """The relation that holds in the mirrored picture; mirror: an index into MIRRORS."""
-    if name not in DIRECTIONS:
-        return name  # distance and "between" look the same in every mirror
-    x, y, depth, within = DIRECTIONS[name]
+def mirrored(name: str, mirror: int) -> str | None:
+    """The relation that holds in the mirrored picture, None where it has no name; mirror: an index into MIRRORS."""
+    if RELATIONS[name].on:
+        return name if mirror == 0 else None
+    names, step = (PLACE_OF, PLACES[name]) if name in PLACES else (NAME_OF, DIRECTIONS.get(name))
+    if step is None:
+        return name  # distance, "around" and "between" look the same in every mirror
+    x, y, depth, within = step
     x, y = MIRRORS[mirror](x, y)
-    return NAME_OF[x, y, depth, within]
+    return names[x, y, depth, within]
 
 
 # --- Where it holds -------------------------------------------------------------------------------------------------
@@ -141,18 +147,26 @@ def clear(offset: tuple[float, float]) -> str | None:
 
 
 def holds(name: str, subject: Box, *objects: Box) -> bool | None:
-    """Does the relation hold between these boxes? None where boxes cannot tell (in front of, behind).
+    """Does the relation hold between these boxes? None where boxes cannot tell (in front of, behind, foreground). The
+    object of a place is the picture itself.
 
     Directions by GenEval's rule; the others by rules of our own.
     Raises ValueError for another number of objects than the relation has.
     """
     relation = RELATIONS[name]
-    if len(objects) != relation.things - 1:
-        raise ValueError(f'"{name}" is about {relation.things} things, and {1 + len(objects)} boxes are given.')
+    if len(objects) != max(relation.things - 1, 1):
+        about = f"{relation.things} things" if relation.things > 1 else "a thing and its picture"
+        raise ValueError(f'"{name}" is about {about}, and {1 + len(objects)} boxes are given.')
     if not relation.visible:
         return None
+    if relation.place is not None:
+        return _placed(relation.place, subject, *objects)
     if relation.near:
         return _near(subject, *objects)
+    if relation.on:
+        return _on(subject, *objects)
+    if relation.around:
+        return _inside(objects[0], subject)
     if relation.between:
         return _between(subject, *objects)
     if relation.direction[3]:
@@ -169,6 +183,28 @@ def labels(subject: Box, object: Box) -> set[str]:
 def _near(subject: Box, object: Box) -> bool:
     mean = (sum(_size(subject)) + sum(_size(object))) / 4
     return math.hypot(*(max(-shared, 0.0) for shared in _shared(subject, object))) <= CLOSE * mean
+
+
+def _on(subject: Box, object: Box) -> bool:
+    """Its middle higher, the boxes touching or nearly so, and the object below it and not beside it."""
+    (x, y), (shared_x, shared_y) = _way(object, subject), _shared(subject, object)
+    mean = (sum(_size(subject)) + sum(_size(object))) / 4
+    below = 2 * abs(x) <= _size(object)[0] or 2 * shared_x >= _size(subject)[0]
+    return y < 0 and below and -shared_y <= TOUCHING * mean
+
+
+def at_place(place: Direction, x: "float | Tensor", y: "float | Tensor") -> "bool | Tensor":
+    """Is the middle of something in this part of the picture? x, y: of the middle, in shares of the picture's sides;
+    numbers give a bool, tensors bools of their shape."""
+    ways = [0.5 + step * (at - 0.5) > 1 - OFF for step, at in zip(place, (x, y), strict=False) if step]
+    if not ways:
+        ways = [(at - 0.5) * way <= CENTRE for at in (x, y) for way in (1, -1)]
+    return functools.reduce(operator.and_, ways)
+
+
+def _placed(place: Direction, subject: Box, picture: Box) -> bool:
+    (x, y), (width, height) = _way(picture, subject), _size(picture)
+    return bool(at_place(place, 0.5 + x / width, 0.5 + y / height))
 
 
 def _inside(subject: Box, object: Box) -> bool:

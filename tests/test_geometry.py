@@ -14,6 +14,7 @@ from learn_to_steer.steering.relations import (
     DIRECTIONS,
     MIRRORS,
     OPPOSITE,
+    PLACES,
     RELATIONS,
     clear,
     holds,
@@ -56,14 +57,18 @@ def pairs(count: int, seed: int) -> list[tuple]:
 
 def test_every_relation_means_exactly_one_thing():
     for relation in RELATIONS.values():
-        assert any(relation.direction) + relation.near + relation.between == 1
+        assert [
+            any(relation.direction), relation.near, relation.on, relation.around, relation.between,
+            relation.place is not None,
+        ].count(True) == 1  # fmt: skip
     assert len(set(RELATIONS.values())) == len(RELATIONS)
     assert [name for name, relation in RELATIONS.items() if relation.things == 3] == ["between"]
-    assert [name for name, relation in RELATIONS.items() if not relation.visible] == ["in front of", "behind"]
+    hidden = [name for name, relation in RELATIONS.items() if not relation.visible]
+    assert hidden == ["in front of", "behind", "foreground", "background"]
 
 
 def test_every_direction_but_into_has_its_opposite():
-    assert OPPOSITE.keys() == RELATIONS.keys() - {"inside", "between"}
+    assert OPPOSITE.keys() == RELATIONS.keys() - {"inside", "between", "on", "around"} - PLACES.keys()
     for name, opposite in OPPOSITE.items():
         assert OPPOSITE[opposite] == name
         assert (name == opposite) == (name == "near")
@@ -87,13 +92,17 @@ def mirror_of(mirror: int, box: tuple) -> tuple:
     ("mirror", "becomes"),
     [
         (0, {"left of": "right of", "above": "above", "upper left of": "upper right of", "behind": "behind"}),
+        (0, {"on": "on", "lower left": "lower right", "centre": "centre"}),
         (1, {"left of": "left of", "above": "below", "upper left of": "lower left of", "inside": "inside"}),
+        (1, {"on": None, "top": "bottom", "background": "background"}),
         (2, {"left of": "above", "below": "right of", "upper left of": "upper left of", "near": "near"}),
+        (2, {"around": "around", "right": "bottom"}),
     ],
 )
 def test_mirrors_are_left_right_and_upside_down_and_about_the_diagonal(mirror, becomes):
     assert {name: mirrored(name, mirror) for name in becomes} == becomes
-    assert all(mirrored(mirrored(name, mirror), mirror) == name for name in RELATIONS)
+    back = [(name, mirrored(image, mirror)) for name in RELATIONS if (image := mirrored(name, mirror))]
+    assert all(name == again for name, again in back)
 
 
 @pytest.mark.parametrize("mirror", range(len(MIRRORS)))
@@ -101,7 +110,8 @@ def test_in_the_mirror_holds_the_mirrored_relation(mirror):
     seen = set()
     for a, b in pairs(4000, 2):
         shown = labels(a, b)
-        assert labels(mirror_of(mirror, a), mirror_of(mirror, b)) == {mirrored(name, mirror) for name in shown}, (a, b)
+        images = {mirrored(name, mirror) for name in shown} - {None}
+        assert images - labels(mirror_of(mirror, a), mirror_of(mirror, b)) == set(), (a, b)
         seen |= shown
     assert seen == {name for name in OF_TWO if RELATIONS[name].visible}
 
@@ -115,6 +125,56 @@ def test_between_holds_in_every_mirror(mirror):
         assert holds("between", *(mirror_of(mirror, box) for box in boxes)) == between
         seen += between
     assert 100 < seen < 3900
+
+
+PICTURE = (0, 0, 200, 100)
+
+
+@pytest.mark.parametrize(
+    ("place", "x", "y"),
+    [
+        ("left", 40, 50), ("right", 160, 90), ("top", 100, 10), ("bottom", 10, 90), ("centre", 110, 45),
+        ("upper left", 30, 20), ("upper right", 170, 30), ("lower left", 10, 70), ("lower right", 190, 80),
+    ],
+)  # fmt: skip
+def test_places_are_parts_of_the_picture(place, x, y):
+    assert holds(place, square(x, y, 20), PICTURE)
+    straight = {"left", "right", "top", "bottom"} - set(
+        place.replace("upper", "top").replace("lower", "bottom").split()
+    )
+    opposite = {"left": "right", "right": "left", "top": "bottom", "bottom": "top", "centre": "upper left"}
+    assert not holds(opposite.get(place, "centre"), square(x, y, 20), PICTURE)
+    if place not in opposite:
+        assert not any(holds(other, square(x, y, 20), PICTURE) for other in straight)
+    with pytest.raises(ValueError, match="is about a thing and its picture, and 1 boxes"):
+        holds(place, square(x, y, 20))
+
+
+@pytest.mark.parametrize(
+    ("subject", "granted"),
+    [
+        (square(50, 40, 20), True),  # it stands on it
+        (square(50, 52, 20), True),  # and in it
+        (square(50, 25, 20), False),  # it floats above
+        (square(50, 70, 20), False),  # it is below its middle
+        (square(95, 45, 20), False),  # it is beside it
+    ],
+)
+def test_what_is_on_something_touches_it_from_above(subject, granted):
+    assert holds("on", subject, (20, 50, 80, 80)) is granted
+
+
+def test_what_is_around_something_has_it_inside():
+    assert holds("around", (0, 0, 100, 100), square(50, 50, 30))
+    assert not holds("around", square(50, 50, 30), (0, 0, 100, 100))
+
+
+def test_a_place_is_judged_in_its_picture():
+    wish, found = Wish(Phrase("dog", (0, 3)), "left"), [Found("dog", square(20, 20, 10))]
+    (right,), (wrong,), (unknown,) = (judge(found, [wish], frame) for frame in (PICTURE, (0, 0, 30, 30), None))
+    assert (right.granted, right.reason) == (True, "dog left")
+    assert (wrong.granted, wrong.reason) == (False, "dog not left")
+    assert (unknown.there, unknown.granted) == (True, None)
 
 
 # --- GenEval's rule -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn_to_steer.steering.plan import CELLS, cells, plan
 from learn_to_steer.steering.prompts import parse
-from learn_to_steer.steering.relations import RELATIONS, holds
+from learn_to_steer.steering.relations import PLACES, RELATIONS, holds
 from learn_to_steer.steering.words import Phrase, Wish, Words
 
 TWO = [name for name, relation in RELATIONS.items() if relation.things == 2]
@@ -34,7 +34,8 @@ def check(words: Words, places) -> None:
     for left, top, right, bottom in places:
         assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
     for wish, pair in zip(words.wishes, words.pairs, strict=True):
-        assert holds(wish.relation, *(places[one] for one in pair)) is not False, str(wish)
+        boxes = [places[one] for one in pair] + ([(0, 0, 1, 1)] if len(pair) == 1 else [])
+        assert holds(wish.relation, *boxes) is not False, str(wish)
 
 
 @st.composite
@@ -78,6 +79,11 @@ def true_wishes(draw):
         for three in itertools.permutations(range(len(at)), 3)
         if holds("between", *(boxes[one] for one in three))
     ]
+    true += [
+        (name, (one,))
+        for name, one in itertools.product(PLACES, range(len(at)))
+        if holds(name, boxes[one], (0, 0, CELLS, CELLS))
+    ]
     wishes = draw(st.lists(st.sampled_from(true), max_size=6, unique=True)) if true else []
     return words_of(wishes, len(at))
 
@@ -118,6 +124,8 @@ def test_what_is_inside_lies_inside():
         [("left of", (0, 1)), ("right of", (0, 1))],
         [("inside", (0, 1)), ("inside", (1, 0))],
         [("left of", (0, 0))],
+        [("left", (0,)), ("right of", (1, 0)), ("upper left", (1,)), ("centre", (0,))],
+        [("top", (0,)), ("bottom", (0,))],
         [("left of", (number, (number + 1) % 5)) for number in range(5)],
     ],
 )
@@ -126,6 +134,11 @@ def test_a_contradiction_is_said(wishes):
     with pytest.raises(ValueError, match="no places for all things") as error:
         plan(words)
     assert f'"{words.wishes[-1]}" cannot hold' in str(error.value)
+
+
+def test_what_is_around_something_has_it_inside():
+    words = words_of([("around", (0, 1)), ("left", (0,))], 2)
+    check(words, plan(words))
 
 
 def test_nothing_wished_is_nothing_planned():

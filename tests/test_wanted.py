@@ -7,7 +7,7 @@ import torch
 from learn_to_steer.steering.losses.geometry import granted, mask
 from learn_to_steer.steering.losses.wanted import APART, DOUBT, asked, wanted
 from learn_to_steer.steering.prompts import override
-from learn_to_steer.steering.words import Words
+from learn_to_steer.steering.words import Wish, Words
 
 SIDE = 4
 PLACES = [(place % SIDE, place // SIDE) for place in range(SIDE**2)]
@@ -88,6 +88,17 @@ def test_gradient_steps_grant_all_wishes():
         logits = (logits - 20.0 * gradient).detach().requires_grad_()
     assert satisfaction.min() > 0.9
     assert places.flatten(2).amax(-1).min() > 0.05  # nothing is smeared over the picture
+
+
+def test_a_place_is_wanted_beside_the_other_wishes():
+    """Its thing goes there, and what stands to it goes along."""
+    words, likely_ = words_of("a | left of | b"), likely(2, 16)
+    (wish,) = words.wishes
+    words = Words("", (*words.wishes, Wish(wish.object, "left")), words.names, words.rows, (*words.pairs, (1,)))
+    should = wanted(likely_, words)
+    before, after = (granted(one, words).satisfaction[0] for one in (likely_, should))
+    assert (after > 2 * before).all() and after[1] > 0.99
+    assert should[0, 0, :, :6].sum() > 0.95  # left of what is at the left
 
 
 def test_between_pulls_by_geometry_alone():

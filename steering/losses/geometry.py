@@ -6,6 +6,7 @@ relation, no model's own layout is in it; but nothing is learned either, so what
 classifier of the model reads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..maps import MapLayout, shapes
-from ..relations import RELATIONS, points
+from ..relations import PLACES, RELATIONS, at_place, points
 from ..words import Words
 from . import Moment, Score
 
@@ -24,8 +25,9 @@ SIZE = 0.3  # of a thing, as a share of the picture's side: unknown here, so a u
 NEAR = 0.25, 0.6  # distance of the middles: hardly overlapping, to a gap of as much as a thing
 MIDDLE = 0.15  # of a thing between two others: at most so far from the middle between them
 APART = 0.4  # of these two: at least so far from each other
-# What can be seen, but "inside": pulled onto one place, two things became one (bench/README.md).
-SERVED = tuple(name for name, relation in RELATIONS.items() if relation.visible and name != "inside")
+ON = 0.1, 0.45, 0.25  # on: the middles at least and at most so far above each other, and so far aside
+# What can be seen, but "inside" and "around": pulled onto one place, two things became one (bench/README.md).
+SERVED = tuple(name for name, relation in RELATIONS.items() if relation.visible and name not in ("inside", "around"))
 TAIL = 0.1  # of the picture's side: how fast places count less that are not where the wish is granted
 
 
@@ -55,7 +57,7 @@ def granted(likely: Tensor, words: Words) -> Score:
     near, there = [], []
     for wish, pair in zip(words.wishes, words.pairs, strict=True):
         things = [likely[:, word] for word in pair]
-        shares = _between(*things) if RELATIONS[wish.relation].between else _granted(wish.relation, *things)
+        shares = GRANTED[len(things)](wish.relation, *things)
         near.append(shares[0])
         there.append(shares[1])
     return Score(-torch.stack(near, 1).clamp_min(1e-9).log(), torch.stack(there, 1).clamp(0, 1).detach())
@@ -73,6 +75,12 @@ def offsets(subject: Tensor, object: Tensor) -> Tensor:
     return _convolved(subject, object.flip(-1, -2))
 
 
+def _at_place(relation: str, subject: Tensor) -> tuple[Tensor, Tensor]:
+    """The shares of places near and at which the subject is where it should be in the picture, (B,) each."""
+    near, there = (kind(relation, subject.shape[-1]).to(subject) for kind in (tail, mask))
+    return (subject * near).sum((-1, -2)), (subject * there).sum((-1, -2))
+
+
 def _granted(relation: str, subject: Tensor, object: Tensor) -> tuple[Tensor, Tensor]:
     """The shares of offsets near and at which the relation holds, (B,) each. Distributions (B, R, R)."""
     side = subject.shape[-1]
@@ -81,7 +89,7 @@ def _granted(relation: str, subject: Tensor, object: Tensor) -> tuple[Tensor, Te
     return (way * near).sum((-1, -2)), (way * there).sum((-1, -2))
 
 
-def _between(subject: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+def _between(relation: str, subject: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """The same for a subject in the middle of two things that are apart."""
     sums = _convolved(first, second)  # of two places: twice their middle
     half = sums.new_tensor([0.5, 1.0, 0.5])
@@ -96,16 +104,26 @@ def _between(subject: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Te
     return shares[0], shares[1]
 
 
+# By the number of things.
+GRANTED: dict[int, Callable[..., tuple[Tensor, Tensor]]] = {1: _at_place, 2: _granted, 3: _between}
+
+
 @cache
 def mask(relation: str, side: int) -> Tensor:
     """Where a relation holds among the offsets between things of usual size, (2R - 1, 2R - 1), 0 or 1; also "middle"
-    and "apart", of which "between" is made."""
+    and "apart", of which "between" is made. Of a place: its cells of the picture, (R, R)."""
     with torch.inference_mode(False):  # kept for later runs
+        if relation in PLACES:
+            middles = (torch.arange(side) + 0.5) / side
+            x, y = middles.expand(side, -1), middles[:, None].expand(-1, side)
+            return torch.as_tensor(at_place(PLACES[relation], x, y)).float()
         steps = torch.arange(1 - side, side) / side
         x, y = steps.expand(len(steps), -1), steps[:, None].expand(-1, len(steps))
         distance = (x * x + y * y).sqrt()
         if relation == "near":
             return ((distance >= NEAR[0]) & (distance <= NEAR[1])).float()
+        if relation == "on":
+            return ((-y >= ON[0]) & (-y <= ON[1]) & (x.abs() <= ON[2])).float()
         if relation == "middle":
             return (distance <= MIDDLE).float()
         if relation == "apart":
@@ -118,7 +136,7 @@ def tail(relation: str, side: int) -> Tensor:
     """The same, falling off with the distance to where it holds, to 1/e in TAIL."""
     with torch.inference_mode(False):
         where = mask(relation, side)
-        cells = torch.stack(torch.meshgrid(*[torch.arange(2 * side - 1) / side] * 2, indexing="ij"), -1).flatten(0, 1)
+        cells = torch.stack(torch.meshgrid(*[torch.arange(len(where)) / side] * 2, indexing="ij"), -1).flatten(0, 1)
         nearest = torch.cdist(cells, cells[where.flatten() > 0]).amin(1)
         return torch.exp(-nearest / TAIL).view_as(where)
 

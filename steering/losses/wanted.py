@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..relations import RELATIONS
+from ..relations import PLACES, RELATIONS
 from ..words import Words
 from . import Score
 from .geometry import granted, mask
@@ -40,6 +40,9 @@ def wanted(likely: Tensor, words: Words) -> Tensor:
     with torch.no_grad():
         side = likely.shape[-1]
         doubted = (1 - DOUBT) * likely + DOUBT / side**2
+        for wish, pair in zip(words.wishes, words.pairs, strict=True):
+            if wish.relation in PLACES:
+                doubted[:, pair[0]] *= mask(wish.relation, side).to(doubted).clamp_min(LEAST)
         given = _given(doubted.transpose(0, 1).log(), _bonds(words)).transpose(0, 1)
         return given / given.sum((-1, -2), keepdim=True)
 
@@ -47,7 +50,7 @@ def wanted(likely: Tensor, words: Words) -> Tensor:
 def _bonds(words: Words) -> list[tuple[int, int, str]]:
     """Subject, object, and the relation that must hold between them; "" between those that are only to be apart."""
     wishes = zip(words.wishes, words.pairs, strict=True)
-    bonds = [(pair[0], pair[1], wish.relation) for wish, pair in wishes if not RELATIONS[wish.relation].between]
+    bonds = [(pair[0], pair[1], wish.relation) for wish, pair in wishes if len(pair) == 2]
     related = {frozenset((a, b)) for a, b, _ in bonds}
     others = [(a, b) for a in range(len(words.rows)) for b in range(a) if frozenset((a, b)) not in related]
     return bonds + [(a, b, "") for a, b in others]
