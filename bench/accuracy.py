@@ -208,7 +208,8 @@ class Bench:
     def judged(self, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
         """Are all objects there, and is every wish granted (never when one is missing)?"""
         (things,) = find(picture, self.detector)
-        said = judge([thing.found() for thing in things.values()], parse(text).wishes)
+        whole = 0, 0, picture.shape[2], picture.shape[1]
+        said = judge([thing.found() for thing in things.values()], parse(text).wishes, whole)
         return all(verdict.there for verdict in said), all(bool(verdict.granted) for verdict in said)
 
 

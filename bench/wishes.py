@@ -2,15 +2,17 @@
 
     python bench/wishes.py --prompts 40 --seed 1
 
-draws as many prompts a relation as told among pairs of kinds that the classifier never saw, makes each picture plain,
-steered by the universal reader and by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json
-and bench/wishes.md; with --model flow bench/wishes_flow. Resumes where it was stopped. --trained FILE ... measures
-readers of your own too, and writes bench/wishes_trained.
+draws as many prompts a relation as told among pairs of kinds that the classifier never saw (for a place in the picture,
+of one kind; for a row, of four things from left to right), makes each picture plain, steered by the universal reader
+and by geometry alone, in turns, and lets the detector judge. Writes bench/wishes.json and bench/wishes.md; with --model
+flow bench/wishes_flow. Resumes where it was stopped. --trained FILE ... measures readers of your own too, and writes
+bench/wishes_trained.
 """
 
 import json
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import host  # noqa: F401  makes `comfy` importable
@@ -28,30 +30,46 @@ from paths import BENCH, WORK, arguments
 from scenes import KINDS, held_out, phrase
 from training import write
 
+PLACED = {
+    "left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom",
+    "centre": "in the centre", "upper left": "in the upper left corner", "upper right": "in the upper right corner",
+    "lower left": "in the lower left corner", "lower right": "in the lower right corner",
+}  # fmt: skip
+ROW = "row of four"
+ASKED = (*GeometryLoss().relations, ROW)
 METHODS = {"plain": None, "steered": UNIVERSAL, "steered, geometry alone": GEOMETRY}
 
 
 def prompts(relation: str, n: int, seed: int) -> list[str]:
     """Every pair that a prompt names is held out."""
-    rng, drawn = np.random.default_rng([seed, list(RELATIONS).index(relation)]), []
+    rng = np.random.default_rng([seed, [*RELATIONS, ROW].index(relation)])
+    drawn: list[str] = []
     while len(drawn) < n:
-        kinds = list(map(str, rng.choice(KINDS, RELATIONS[relation].things, replace=False)))
-        if all(frozenset((kinds[0], other)) in held_out() for other in kinds[1:]):
-            drawn.append(f"{phrase(kinds[0])} {relation} " + " and ".join(map(phrase, kinds[1:])))
+        kinds = list(map(str, rng.choice(KINDS, 4 if relation == ROW else RELATIONS[relation].things, replace=False)))
+        pairs = pairwise(kinds) if relation == ROW else ((kinds[0], other) for other in kinds[1:])
+        if all(frozenset(pair) in held_out() for pair in pairs):
+            drawn.append(sentence(relation, *map(phrase, kinds)))
     return drawn
 
 
+def sentence(relation: str, subject: str, *objects: str) -> str:
+    if relation == ROW:
+        return f"from left to right: {', '.join([subject, *objects[:-1]])} and {objects[-1]}"
+    return f"{subject} {PLACED.get(relation, relation)} {' and '.join(objects)}".rstrip()
+
+
 def judged(bench: Bench, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
-    """Are all things there, and does the relation hold?"""
+    """Are all things there, and does all that is wished for hold?"""
     (things,) = find(picture, bench.detector)
-    (verdict,) = judge([thing.found() for thing in things.values()], parse(text).wishes)
-    return bool(verdict.there), bool(verdict.granted)
+    whole = 0, 0, picture.shape[2], picture.shape[1]
+    said = judge([thing.found() for thing in things.values()], parse(text).wishes, whole)
+    return all(verdict.there for verdict in said), all(verdict.granted for verdict in said)
 
 
 def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     """One row a relation and method, from the single pictures' records."""
     table = []
-    for relation in RELATIONS:
+    for relation in ASKED:
         for method in methods:
             records = [r for r in done.values() if (r["relation"], r["method"]) == (relation, method)]
             if records:
@@ -78,7 +96,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--prompts", type=int, default=40, help="of each relation")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
-    parser.add_argument("--relations", nargs="+", choices=GeometryLoss().relations, default=GeometryLoss().relations)
+    parser.add_argument("--relations", nargs="+", choices=ASKED, default=ASKED)
     parser.add_argument("--model", choices=MODELS, default="unet")
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     args = parser.parse_args(given)
