@@ -18,8 +18,8 @@ class RelationParse(io.ComfyNode):
             node_id="L2S_RelationParse",
             display_name="Relation Parse",
             category="learn-to-steer",
-            description="Encodes a prompt and reads its relations: left of, right of, above, below, near, behind and "
-            "so on. Shows what it understood; correct it in the box below the prompt.",
+            description="Encodes a prompt and reads where it says that things are: left of, above, on, near, behind "
+            "and so on, or at the top, in a corner. Shows what it understood; correct it in the box below the prompt.",
             search_aliases=[
                 "clip text encode",
                 "learn to steer",
@@ -46,8 +46,8 @@ class RelationParse(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Leave empty to read the relations from the prompt. Or write them yourself, one "
-                    '"subject | relation | object" a line, in the prompt\'s own words: "dog | left of | cat". '
-                    '"dog#2" is the second dog, "dog@5-6" gives its token positions by hand.',
+                    '"subject | relation | object" or "thing | place" a line, in the prompt\'s own words: "dog | left of '
+                    '| cat", "dog | upper left". "dog#2" is the second dog, "dog@5-6" gives its token positions by hand.',
                 ),
                 io.Conditioning.Input(
                     "conditioning",
@@ -64,7 +64,7 @@ class RelationParse(io.ComfyNode):
                 ),
                 io.String.Output(
                     display_name="understood",
-                    tooltip="The relations as text, one a line. Show it with Preview as Text.",
+                    tooltip="The relations and places as text, one a line. Show it with Preview as Text.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

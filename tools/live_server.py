@@ -152,6 +152,7 @@ def _wait(server: Server, pack: str) -> None:
 # --- Workflows ------------------------------------------------------------------------------------------------------
 
 CONTROL = "control after generate"  # the value that follows a seed's; it belongs to no input
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"  # of a choice that brings widgets of its own; only those that bring none are used
 PRIMITIVE = "PrimitiveNode"  # whatever its mode, its value stands in the widgets linked to it
 NOT_RUN = ("Note", "MarkdownNote", PRIMITIVE)
 MUTED, BYPASSED = 2, 4
@@ -164,7 +165,7 @@ def inputs(info: dict) -> dict[str, list]:
 
 def is_widget(spec: list) -> bool:
     """Is it set on the node itself (and not only by a link)?"""
-    plain = isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+    plain = isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC)
     return plain and not (len(spec) > 1 and spec[1].get("forceInput"))
 
 
@@ -172,6 +173,8 @@ def choices(spec: list) -> list | None:
     """The options of a combo, None for another kind of input."""
     if isinstance(spec[0], list):
         return spec[0]
+    if spec[0] == DYNAMIC:
+        return [option["key"] for option in spec[1]["options"]]
     return spec[1]["options"] if spec[0] == "COMBO" else None
 
 

@@ -382,7 +382,8 @@ def measured() -> dict[str, list[float]]:
 class Way:
     """What steers a family's workflow. title: of the workflow, behind the family's name; note: with {family} in it.
 
-    settings: of Steer Model, where they are not its own.
+    settings: of Steer Model, where they are not its own; asked: does the family's text encoder, a language model, read
+    the prompt?
     """
 
     title: str
@@ -390,6 +391,7 @@ class Way:
     text: str
     note: str
     settings: dict = field(default_factory=dict)
+    asked: bool = False
 
 
 UNIVERSAL = Way(
@@ -405,6 +407,38 @@ UNIVERSAL = Way(
     " how well it steers it is not known.**\n\n"
     "**If things stay wrong**, raise *strength*, then *refinements*, then *target* in Steer Model; or train a"
     " classifier for your checkpoint (its own template).",
+)
+
+
+ASK = """\
+Read this description of a picture and list where it says that things are. Answer with nothing but lines of these forms:
+thing | relation | other thing
+thing | place
+
+Relations: left of, right of, above, below, upper left of, upper right of, lower left of, lower right of, in front of, \
+behind, inside, near, on, around, between (the other thing is then "A and B").
+Places: left, right, top, bottom, centre, upper left, upper right, lower left, lower right, foreground, background.
+
+Name each thing by the very words of the description, without "a", "an" or "the". Write one line for each pair of \
+things. Leave out parts of a body, clothes, ways that things move along, and what is only likely. If the description \
+says nothing of the kind, answer: none
+
+The description: <prompt>
+
+/no_think"""
+BY_LANGUAGE_MODEL = Way(
+    "read by a language model",
+    READER,
+    "In the kitchen of an old inn, where a fat cook stirs a pot, a cat has made itself comfortable on the shelf, and to"
+    " its left, though one hardly sees it, a copper kettle steams",
+    "**For prompts that Relation Parse does not read**, long ones or in other languages: {family}'s text encoder is a"
+    " language model, which the host's *Generate Text* asks where things are. Its lines go to **corrections** of"
+    " Relation Parse and stand on *What the language model says*. To correct it, disconnect **corrections** and write"
+    " the lines yourself. The second it takes is spent once a prompt.\n\n"
+    "**What is known**: the lines of such answers are read; on {family} only that this runs, on a tiny stand-in with"
+    " random weights: **not tried on the real checkpoint; how well it reads and steers is not known.** Another language"
+    " model: load it with Load CLIP and connect it to *Generate Text*.",
+    asked=True,
 )
 
 
@@ -450,11 +484,24 @@ def in_family(
     """
     models = [model for entry in load.values() for model in entry.models]
     words = {"words": node("L2S_RelationParse", clip=clip, text=way.text)}
+    asked = {}
+    if way.asked:
+        asked = {
+            "prompt": node("PrimitiveStringMultiline", "Prompt", value=way.text),
+            "ask": node(
+                "StringReplace", "What the language model is asked", string=ASK, find="<prompt>", replace=("prompt", 0)
+            ),
+            "answer": node("TextGenerate", clip=clip, prompt=("ask", 0), max_length=512, sampling_mode="off"),
+            "said": node("PreviewAny", "What the language model says", source=("answer", 0)),
+        }
+        words = {
+            "words": node("L2S_RelationParse", clip=clip, text=("prompt", 0), corrections=("answer", 0)),
+        }
     steer = {"steer": node("L2S_SteerModel", model=(model, 0), loss=("loss", 0), **way.settings)}
     seen = report(("steer", 1), "picture picture")
     text = {"text": node("PreviewAny", "What steering did", source=("report", 2))}
     groups = [
-        [Group("1 Model and prompt", BLUE, [load, words | prompt])],
+        [Group("1 Model and prompt", BLUE, [load, *([asked] if asked else []), words | prompt])],
         [
             Group("2 Sampling", GREY, [*sampling, saved("picture", ("latent", 0), None, vae)]),
             Group(f"3 {STEERING}", GREEN, [read((model, 0), way.classifier), steer, seen | text]),
@@ -571,7 +618,7 @@ def klein() -> Workflow:
 
 def from_parts(
     family: str, unet: Model, clip: Model, kind: str, vae: Model, side: int, empty: str, negative: Node,
-    shift: float | None = None, **sampling,
+    shift: float | None = None, way: Way = UNIVERSAL, **sampling,
 ) -> Workflow:  # fmt: skip
     """A file each, and KSampler. kind: of the text encoder, as CLIPLoader calls it; shift: of the noise levels, where
     it is not the host's own."""
@@ -589,8 +636,22 @@ def from_parts(
         "model" if shift is None else "shift",
         ("clip", 0),
         ("vae", 0),
-        UNIVERSAL,
+        way,
     )
+
+
+def z_image(way: Way = UNIVERSAL) -> Workflow:
+    return from_parts(
+        "Z-Image Turbo",
+        Model("z_image_turbo_bf16.safetensors", "diffusion_models", f"{Z_IMAGE}/diffusion_models"),
+        Model("qwen_3_4b.safetensors", "text_encoders", f"{Z_IMAGE}/text_encoders"),
+        "lumina2",
+        Model("ae.safetensors", "vae", f"{Z_IMAGE}/vae"),
+        1024,
+        "EmptySD3LatentImage",
+        node("ConditioningZeroOut", conditioning=("words", 0)),
+        shift=3.0, steps=8, cfg=1.0, sampler_name="res_multistep", scheduler="simple", way=way,
+    )  # fmt: skip
 
 
 SD = {"cfg": 8.0, "sampler_name": "euler", "scheduler": "normal"}
@@ -650,17 +711,8 @@ def families() -> list[Workflow]:
             node("CLIPTextEncode", "Negative prompt", clip=("clip", 0), text=""),
             shift=3.1, steps=20, cfg=4.0, sampler_name="euler", scheduler="simple",
         ),
-        from_parts(
-            "Z-Image Turbo",
-            Model("z_image_turbo_bf16.safetensors", "diffusion_models", f"{Z_IMAGE}/diffusion_models"),
-            Model("qwen_3_4b.safetensors", "text_encoders", f"{Z_IMAGE}/text_encoders"),
-            "lumina2",
-            Model("ae.safetensors", "vae", f"{Z_IMAGE}/vae"),
-            1024,
-            "EmptySD3LatentImage",
-            node("ConditioningZeroOut", conditioning=("words", 0)),
-            shift=3.0, steps=8, cfg=1.0, sampler_name="res_multistep", scheduler="simple",
-        ),
+        z_image(),
+        z_image(BY_LANGUAGE_MODEL),
         from_parts(
             "Krea 2 Turbo",
             Model("krea2_turbo_fp8_scaled.safetensors", "diffusion_models", f"{KREA2}/diffusion_models"),

@@ -59,7 +59,7 @@ def default(spec: list):
     if (options := choices(spec)) is not None:
         first = options[0] if options else None
         return spec[1].get("default", first) if len(spec) > 1 else first
-    return spec[1]["default"]
+    return spec[1].get("default", "")  # none: a text
 
 
 def build(workflow: Workflow, object_info: dict) -> dict:

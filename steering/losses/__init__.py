@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from ..maps import MapLayout
+from ..relations import PLACES
 from ..words import Wish, Words
 
 
@@ -62,8 +63,11 @@ class Aim:
 
 def not_served(loss: Loss, wishes: tuple[Wish, ...]) -> tuple[str, ...]:
     """A sentence for each of the wishes that the loss cannot serve."""
+    known = [name for name in loss.relations if name not in PLACES]
+    if len(known) < len(loss.relations):
+        known.append("places in the picture")
     return tuple(
-        f'"{wish}" is not steered: this loss knows only {", ".join(loss.relations)}.'
+        f'"{wish}" is not steered: this loss knows only {", ".join(known)}.'
         for wish in wishes
         if wish.relation not in loss.relations
     )

@@ -15,6 +15,8 @@ import pytest
 import small_sizes
 import stand_ins
 import torch
+from learn_to_steer.steering.prompts import override
+from learn_to_steer.steering.relations import RELATIONS
 from live_server import (
     BYPASSED,
     NOT_RUN,
@@ -26,7 +28,7 @@ from live_server import (
     to_api,
     widgets,
 )
-from templates import READER, STEERING, TRAIN_DEMO, UNIVERSAL, Workflow, families, trainings
+from templates import ASK, BY_LANGUAGE_MODEL, READER, STEERING, TRAIN_DEMO, UNIVERSAL, Workflow, families, trainings
 
 WORKFLOWS = {workflow.name: workflow for workflow in families()}
 TRAININGS = {workflow.name: workflow for workflow in trainings() if workflow.name != TRAIN_DEMO}
@@ -90,10 +92,24 @@ def quick(graph: dict) -> dict:
     return graph
 
 
+def answered(graph: dict) -> dict:
+    """With an answer in place of what a language model of random weights writes, which is written and shown as well."""
+    for node in graph.values():
+        if node["class_type"] == "L2S_RelationParse" and isinstance(node["inputs"].get("corrections"), list):
+            node["inputs"]["corrections"] = ANSWERS[0]
+        if node["class_type"] == "TextGenerate":
+            node["inputs"]["max_length"] = 4
+    return graph
+
+
 def run(server, graph: dict) -> tuple[np.ndarray, dict[str, dict]]:
     """The picture, and what each kind of node showed."""
     outputs, _ = server.run(quick(graph))
-    shown = {graph[key]["class_type"]: output for key, output in outputs.items()}
+    kinds = {key: graph[key]["class_type"] for key in outputs}
+    for key in outputs:
+        source = graph[key]["inputs"].get("source", [key])[0]
+        kinds[key] = graph[source]["class_type"] if graph[source]["class_type"] == "TextGenerate" else kinds[key]
+    shown = {kinds[key]: output for key, output in outputs.items()}
     (entry,) = shown["SaveImage"]["images"]
     picture = server.image(entry)
     assert picture.shape == (SIDE, SIDE, 3) and picture.std() > 5
@@ -165,9 +181,9 @@ def test_every_file_is_offered_named_and_stood_in_for(workflow, saved):
 
 
 def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(server, object_info, workflow, saved):
-    graph = to_api(saved, object_info)
+    graph = answered(to_api(saved, object_info))
     (loss,) = (node["inputs"] for node in graph.values() if node["class_type"] == "L2S_ClassifierLoss")
-    assert (loss["classifier"] == READER) == (workflow.way == UNIVERSAL.title)
+    assert (loss["classifier"] == READER) == (workflow.way in (UNIVERSAL.title, BY_LANGUAGE_MODEL.title))
     steered, shown = run(server, graph)
     (text,) = shown["L2S_ClassifierLoss"]["text"]
     if loss["classifier"] == READER:
@@ -179,7 +195,7 @@ def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(ser
     assert text.endswith("gradient steps in all.") and steps > 0
     assert shown["L2S_SteeringReport"]["images"]
 
-    graph = to_api(bypassed(saved, STEERING), object_info)
+    graph = answered(to_api(bypassed(saved, STEERING), object_info))
     kinds = {node["class_type"] for node in graph.values()}
     assert {kind for kind in kinds if kind.startswith("L2S_")} == {"L2S_RelationParse"}
     plain, shown = run(server, graph)
@@ -190,10 +206,40 @@ def test_workflow_is_steered_as_it_says_and_bypassed_makes_the_plain_picture(ser
 def test_the_note_says_what_steers_and_that_the_true_model_was_not_tried(workflow, saved):
     (note,) = (n["widgets_values"][0] for n in saved["nodes"] if n["type"] == "MarkdownNote")
     assert "not tried on the real checkpoint" in note
-    if workflow.way == UNIVERSAL.title:
+    if workflow.way == BY_LANGUAGE_MODEL.title:
+        assert "a language model" in note and CLASSIFIERS not in note
+    elif workflow.way == UNIVERSAL.title:
         assert "a small reader that comes with the pack" in note and CLASSIFIERS not in note
     else:
         assert "no commercial use" in note and f"**models/{CLASSIFIERS}**" in note
+
+
+# --- Prompts that a language model reads -----------------------------------------------------------------------------
+
+READS = ["cat | on | shelf", "copper kettle | left of | cat"]
+# In the manners of language models, of the template's own prompt; the first one plainly.
+ANSWERS = [
+    "cat | on | shelf\ncopper kettle | left of | cat",
+    "Here are the stated positions:\n\n1. cat | on | shelf\n2. copper kettle | left of | cat\n",
+    "```\ncat | on | shelf\ncopper kettle | left of | cat\n```",
+    "<think>\n\n</think>\n\n- **cat | on | shelf**\n- **copper kettle | left of | cat**",
+    "The cat | on | the shelf\nA copper kettle | to the left of | the cat",
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_language_models_answer_is_read(answer):
+    assert [str(wish) for wish in override(BY_LANGUAGE_MODEL.text, answer).wishes] == READS
+
+
+def test_a_language_model_may_answer_that_nothing_is_said():
+    for answer in ("none", "None.", "<think>\n\n</think>\n\nnone"):
+        assert override(BY_LANGUAGE_MODEL.text, answer).wishes == ()
+
+
+def test_a_language_model_is_asked_for_what_is_read():
+    for name in RELATIONS:
+        assert re.search(rf"\b{name}\b", ASK), name
 
 
 # --- Training -------------------------------------------------------------------------------------------------------
