@@ -46,8 +46,9 @@ class RelationParse(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Leave empty to read the relations from the prompt. Or write them yourself, one "
-                    '"subject | relation | object" or "thing | place" a line, in the prompt\'s own words: "dog | left of '
-                    '| cat", "dog | upper left". "dog#2" is the second dog, "dog@5-6" gives its token positions by hand.',
+                    '"subject | relation | object" or "thing | place" a line, in the prompt\'s own words: "dog | left '
+                    'of | cat", "dog | upper left". "dog#2" is the second dog, "dog@5-6" gives its token positions by '
+                    "hand.",
                 ),
                 io.Conditioning.Input(
                     "conditioning",
