@@ -169,10 +169,10 @@ class Bench:
         chosen = best(said)
         return samples[chosen : chosen + 1], seconds, report
 
-    def look(self, text: str, samples: torch.Tensor) -> list[list[Verdict]]:
-        """What the judge says of finished latents when it has no boxes."""
+    def look(self, text: str, samples: torch.Tensor, loss: str = OWN) -> list[list[Verdict]]:
+        """What the judge says of finished latents by a loss, when it has no boxes."""
         words = find_words(self.clip, text, parse(text).wishes)
-        aim = self.aim(OWN, words)
+        aim = self.aim(loss, words)
         said, _ = by_look(samples, self.model, mark(self.encode(text), text), aim, words, TARGET, LOOKS_AT)
         return said
 

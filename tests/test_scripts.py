@@ -29,6 +29,7 @@ import cost
 import cutouts
 import diffusion
 import install
+import judges
 import pytest
 import sprites
 import torch
@@ -149,6 +150,19 @@ def test_every_relation_is_counted(tmp_path):
         (relation, method, 1) for relation in ("near", "between") for method in wishes.METHODS
     }
     assert (tmp_path / BENCH / "wishes.md").read_text().startswith(f"`{results['command']}`\n\n| relation |")
+
+
+def test_judges_are_counted(tmp_path):
+    """By the shipped model, in steps too few for pictures; of what they say, right and wrong and in order."""
+    (tmp_path / WEIGHTS).parent.mkdir(parents=True)
+    for folder in (WEIGHTS, CLASSIFIERS):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    judges.main(["--into", str(tmp_path), "--prompts", "1", "--steps", "4"])
+    results = json.loads((tmp_path / BENCH / "judges.json").read_text())
+    assert [row["judge"] for row in results["rows"]] == list(judges.JUDGES)
+    (row,) = judges.rows([True, True, False, False], {"one": [0.9, 0.4, 0.6, 0.1]})
+    assert (row["agrees"], row["takes_wrong_for_right"], row["takes_right_for_wrong"]) == (0.5, 0.5, 0.5)
+    assert row["order"] == 0.75
 
 
 def test_accuracy_takes_the_settings_of_steering():
@@ -421,6 +435,7 @@ COVERED = {
     "clean": test_clean_leaves_the_set_up,
     # scripts
     "bench/accuracy.py": test_accuracy_of_what_was_trained,
+    "bench/judges.py": test_judges_are_counted,
     "bench/wishes.py": test_every_relation_is_counted,
     "bench/cost.py": test_cost_of_a_small_model,
     "demo/autoencoder.py": test_training_writes_the_files_that_are_shipped,
