@@ -150,4 +150,4 @@ def _reason(wish: Wish, boxes: Sequence[Box], granted: bool | None) -> str:
         return f"{wish.subject.text} not {wish.relation} {wish.object_text}".rstrip()
     straight = [name for name, d in DIRECTIONS.items() if sum(map(abs, d)) == 1 and RELATIONS[name].visible]
     shown = [name for name in straight if holds(name, boxes[0], boxes[1])]
-    return f"{wish.subject.text} {' and '.join(shown) or 'on'} {wish.object.text}"
+    return f"{wish.subject.text} {' and '.join(shown) or 'just at'} {wish.object.text}"
