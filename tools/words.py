@@ -22,13 +22,15 @@ TWO = re.compile(r"([a-z]{3,9})_([a-z]{3,9})")
 # What kinds of noun are told apart: by WordNet's files of noun senses, and by what a sense is a kind of.
 LEXNAMES = {"08": "b", "18": "p", "05": "c"}  # parts of a body, persons, creatures
 IDEAS = {"04", "07", "09", "11", "12", "16", "19", "22", "24", "26", "28"}  # acts, states, times: nothing to be drawn
+# Frames of a verb without an object, "somebody ----s".
+ALONE = {"01", "02", "03", "04", "06", "07", "12", "13", "22", "23"}
 WEAR = ("clothing", "garment", "headdress", "footwear", "jewelry", "spectacles", "hairpiece", "armor_plate")
 # Endings by which a word is known for what it is; reading knows them too.
 KNOWN = ("ous", "ful", "less", "ish", "able", "ible")
 NOTICE = """\
 # What English words can be, made by tools/words.py of WordNet 3.0. A line has words of one kind, named first: n noun,
-# v verb, a adjective, r adverb, the usual one first; d a past form; b a part of a body, w something worn, p a person,
-# c a creature, i an idea; + two words that name one thing though one of them looks like a verb. What is not here is a
+# v verb, a adjective, r adverb, the usual one first; d a past form; s a plural; then t a verb with an object, m what is nearly always a
+# verb, b a part of a body, w something worn, p a person, c a creature, i an idea; + two words that name one thing though one of them looks like a verb. What is not here is a
 # noun, or has an ending that tells.
 #
 # WordNet 3.0 Copyright 2006 by Princeton University. All rights reserved.
@@ -91,12 +93,25 @@ def kinds_of_noun(folder: Path) -> dict[str, str]:
     return kind
 
 
-def letters(word: str, can: dict[str, list[str]], met: Counter[str], kind: dict[str, str]) -> str:
+def with_objects(folder: Path) -> set[str]:
+    """The senses of verbs that have an object always."""
+    found = set()
+    for sense, _, _, count, *more in rows(folder / "data.verb"):
+        more = more[2 * int(count, 16) :]
+        frames = more[4 * int(more[0]) + 2 : more.index("|")]
+        if not ALONE & set(frames[1::3]):
+            found.add(sense)
+    return found
+
+
+def letters(word: str, can: dict[str, list[str]], met: Counter[str], kind: dict[str, str], takes: set[str]) -> str:
     order = sorted(can, key=lambda letter: (-met[letter], "navr".index(letter)))
     nouns = [kind[sense] for sense in can.get("n", ())[:2]]
     # A second sense tells only what is worn, "a tie", or a part, "a mane".
     sort = nouns[0] if nouns and nouns[0] else "".join(letter for letter in nouns[1:] if letter in "bw")
-    return "".join(order) + sort
+    object = "t" if "v" in can and takes.issuperset(can["v"][:2]) else ""
+    mostly = "m" if met["v"] >= 8 * max(met["n"] + met["a"], 1) else ""
+    return "".join(order) + object + mostly + sort
 
 
 def forms(verb: str) -> Iterator[str]:
@@ -109,18 +124,19 @@ def forms(verb: str) -> Iterator[str]:
 def listed(folder: Path) -> dict[str, str]:
     """Word -> its letters, of all words that are worth a line."""
     can, met, kind = senses(folder), counts(folder), kinds_of_noun(folder)
-    made = {form: verb for verb in can if "v" in can[verb] for form in forms(verb)}
+    takes = with_objects(folder)
+    made = {form: verb for verb in can if "v" in can[verb] and len(verb) > 2 for form in forms(verb)}
     found = {}
     for word in sorted(can):
-        given = letters(word, can[word], met[word], kind)
+        given = letters(word, can[word], met[word], kind, takes)
         rare = not met[word].total() and (len(word) > 12 or "-" in word)
         regular = given == "r" and word.endswith("ly")
         if given == "n" or (given in ("np", "nc", "ni") and not met[word].total()) or rare or regular:
-            ends = word.endswith(("ly", "ed", "ing", "s"))  # what looks like something else
+            ends = word.endswith(("ly", "ed", "ing", "s", *KNOWN))  # what looks like something else
             if not (ends and "n" in given):
                 continue
-        ones = (word[:-1], word[:-2], word[:-3] + "y") if word.endswith("s") else ()
-        if not given.endswith("w") and any("n" in can.get(one, ()) and met[one]["n"] >= met[word].total() for one in ones):
+        ones = (word[:-1], word[:-2], word[:-3] + "y") if word.endswith("s") and not word.endswith("ss") else ()
+        if not given.endswith("w") and any("n" in can.get(one, ()) for one in ones):
             continue  # "bats"
         if given == "a" and (word.endswith(KNOWN) or not met[word].total() and word.startswith(("un", "non"))):
             continue
@@ -132,17 +148,22 @@ def listed(folder: Path) -> dict[str, str]:
             given = given[:1] + form + given[1:] if first else form + given
         found[word] = given
     for form, verb, *_ in rows(folder / "verb.exc"):
-        if PLAIN.fullmatch(form) and not form.endswith(("ing", "ed")) and met[verb]["v"]:
+        if form.endswith("ing") and met[verb]["v"] and form[:-4] + "ie" == verb:
+            found[form] = "g" + found.get(form, "")  # "lying"
+        elif PLAIN.fullmatch(form) and not form.endswith(("ing", "ed")) and met[verb]["v"]:
             before = found.get(form, "")
             first = before and before[0] in "nar" and met[form][before[0]] > met[verb]["v"] // 6
             found[form] = before[:1] + "d" + before[1:] if first else "d" + before
     for form, noun, *_ in rows(folder / "noun.exc"):
-        if PLAIN.fullmatch(form) and not form.endswith("s") and met[noun]["n"]:
-            found[form] = "s" + found.get(form, "")
-    for name, *_ in rows(folder / "index.noun"):
-        if two := TWO.fullmatch(name):
+        usual = form.endswith("s") and "v" not in can.get(form[:-1], ())  # "leaves" might be of "leave"
+        if PLAIN.fullmatch(form) and not usual and met[noun]["n"]:
+            verb = "z" if form.endswith("s") else ""
+            found[form] = "s" + verb + "".join(letter for letter in found.get(noun, "") if letter in "bwpc")
+    for name, _, _, pointers, *more in rows(folder / "index.noun"):
+        two = TWO.fullmatch(name)
+        if two and kind[more[int(pointers) + 2]] != "i":
             moving = two[1].endswith("ing") and found.get(two[1], "g")[0] != "n"  # "swimming pool"
-            if moving or found.get(two[2], "n")[0] == "v":  # "bean sprout"
+            if moving or found.get(two[2], "n")[0] in "vg":  # "bean sprout"
                 found[name] = "+"
     return found
 

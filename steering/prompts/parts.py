@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
 from . import lexicon as lex
 from .splitter import Piece
+from .vocabulary import kinds
 
 
 class Part(NamedTuple):
@@ -60,7 +61,7 @@ def _inverted(pieces: list[Piece], begins: bool, after: int) -> bool:
     kind = _kind(pieces, after)
     if kind == "thing":
         return begins
-    stands = kind == "there" or (kind == "verb" and pieces[after].text not in lex.CARRYING)
+    stands = kind == "there" or (kind == "verb" and not {"g", "t"} & set(kinds(pieces[after].text)))
     return begins and stands and _kind(pieces, after + 1) == "thing"
 
 

@@ -4,6 +4,7 @@ from ..relations import DIRECTIONS, NAME_OF, Direction
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
+from .vocabulary import stems
 
 
 def adverb(mind: Mind, start: int, relation: str) -> Mind:
@@ -21,7 +22,9 @@ def adverb(mind: Mind, start: int, relation: str) -> Mind:
 def side(mind: Mind, part: Part) -> Mind:
     """A place in the picture: of the nearest thing, or of the next one where it begins a clause."""
     clause, start = mind.clause, part.piece.start
-    if clause.verb in lex.LOOKING or clause.negated:
+    to = part.piece.text.startswith("to")
+    away = lex.LOOKING | lex.MOVING if to else lex.LOOKING
+    if stems(clause.verb) & away or clause.negated:
         return mind
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))

@@ -6,6 +6,7 @@ from ..relations import OPPOSITE
 from . import lexicon as lex
 from .mind import Mind, Statement, Thing
 from .parts import Part
+from .vocabulary import finite, stems
 
 
 def to_thing(mind: Mind, part: Part) -> Mind:
@@ -16,7 +17,7 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     statement = Statement(part.piece.start, part.relations, (object,), second[0] if second else None, subjects)
     no_things = lex.BETWEEN_IDEAS if "between" in part.relations else ()
     none = any(thing.missing or thing.noun in no_things for thing in subjects)
-    if none or clause.negated or clause.verb in lex.GAZING:
+    if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=object).begin_clause(object)
     if subjects:
         return mind._replace(ground=None).say(statement).begin_clause(statement.second or object)
@@ -82,7 +83,7 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
 def _subject_by_pronoun(mind: Mind, begins: bool) -> Thing | None:
     """ "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man."""
     clause = mind.clause
-    stands = clause.verb in lex.FINITE and "which" not in clause.since_thing
+    stands = finite(clause.verb) and "which" not in clause.since_thing
     if clause.nearest and (not clause.nearest.hangs or (clause.nearest.owner and not stands)):
         return clause.nearest
     subjects = _subjects(mind, begins, None)
