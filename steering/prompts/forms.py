@@ -25,7 +25,7 @@ def starts_place(text: Text, i: int) -> bool:
         if m["of"]:  # but "the left hand of the king"
             return text.word(i - 1) not in lex.NOT_BEFORE
         return in_brackets(text, m) or comes_last(text, m)
-    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
+    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
 
 
 def place_follows(text: Text, i: int) -> bool:

@@ -10,18 +10,38 @@ def _set(words: str) -> frozenset[str]:
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
-              "way above"],
+              "way above", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
               "well below", "way below"],
-    "near": ["near", "near to", "next to", "beside", "besides", "close to", "close by", "nearby to", "alongside",
+    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by", "nearby to", "alongside",
              "alongside of", "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of",
              "on side of", "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
     "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
     "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
-    "inside": ["inside", "inside of", "within"],
-    "between": ["between", "in between", "inbetween", "in the middle of", "midway between", "halfway between"],
+    "inside": ["inside", "inside of", "within", "among", "amongst", "amid", "amidst", "in the midst of"],
+    "between": ["between", "in between", "inbetween", "midway between", "halfway between"],
+    "on": ["on", "upon", "on to"],
+    "around": ["around", "all around"],
 }  # fmt: skip
+
+
+def _misspelled(word: str) -> set[str]:
+    """With a letter left out or two swapped, but for the first: "beneth", "behnd"."""
+    cut = {word[:k] + word[k + 1 :] for k in range(1, len(word))}
+    return (cut | {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(1, len(word) - 1)}) - {"blow"}
+
+
 NAMED = {way: label for label, ways in SPELLINGS.items() for way in ways}
+NAMED |= {
+    typo: NAMED[way]
+    for way in ("above", "below", "under", "beneath", "underneath", "behind", "beside", "inside", "between", "around")
+    for typo in _misspelled(way)
+    if typo not in NAMED
+}
+NAMED |= {way[:-2] + "off": label for way, label in NAMED.items() if way.endswith(" of")} | {"next too": "near"}
+# The same where only an object tells which: "in the middle of (two trees, a lake)".
+MIDDLE = _set("middle center centre")
+NAMED |= {f"{lead} the {word} of": "between" for word in MIDDLE for lead in ("in", "at")}
 
 
 def _ways(phrases) -> str:
@@ -29,7 +49,12 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)})(?![\w'’-])")
+NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)}|on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s))(?![\w'’-])")
+# "surrounded by", and the same the other way round, "a moat surrounding a castle".
+SURROUNDED = re.compile(
+    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
+    r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
+)
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -38,11 +63,11 @@ LEFT_RIGHT = re.compile(
     (?:(?:far|very|immediate|extreme|direct|near|nearest|outer)\s+)?
     (?:(?P<vertical>upper|top|lower|bottom|above|below|over|under)[\s-]+
        (?:(?:(?:and|but)\s+)?(?:(?:slightly|just|a\s+bit|a\s+little|somewhat|far|further|also|directly)\s+)?to\s+the\s+|(?:and|but)\s+)?)?
-    (?P<horizontal>left|right)
+    (?P<horizontal>left|right|rigth|rihgt|rigt|lefft)
     (?:[\s-]+(?P<late>upper|top|lower|bottom)(?=[\s-]+(?:corner|side|part|of)\b))?
     (?:[\s-]*hand(?=[\s-]*side|\s+of))?
     (?:[\s-]*(?P<part>side|corner|edge|half|part|end|third|area|quadrant|portion))?
-    (?P<of>[\s-]+(?:of|from|to(?=\s+(?:an?|the)\s)))?
+    (?P<of>[\s-]+(?:of|off|from|to(?=\s+(?:an?|the)\s)))?
     (?![\w'’-])
     (?P<colon>\s*:)?
     """,
@@ -54,7 +79,7 @@ TOP_BOTTOM = re.compile(
     r"""
     (?:(?P<lead>at|on|in|to|along|across)\s+)?(?:the\s+)?(?:very\s+|far\s+|extreme\s+)?
     (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground|distance)
-    (?:\s+(?P<part>half|part|edge|side|third|area|portion|section|row))?
+    (?:[\s-]*(?P<part>half|part|edge|side|third|area|portion|section|row|centre|center|middle))?
     (?P<of>\s+of)?
     (?![\w'’-])
     (?P<colon>\s*:)?
@@ -197,7 +222,7 @@ PAIRS = {
 COLOURS = _set("navy gold silver orange cream rose olive ivory coral mint lavender violet")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s", "waves": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -253,6 +278,13 @@ SURFACES = _set(
     tabletop workbench
     """
 )
+# What holds what is at its bottom: "a pearl at the bottom of a lake".
+HOLDING = _set(
+    """
+    lake sea ocean pond pool river well pit valley canyon ravine chest box glass cup mug bowl jar bag basket bucket
+    barrel bottle aquarium tank fishbowl vase sink bathtub tub drawer trunk hole crater lagoon bay fjord cave chasm
+    """
+)
 STYLE = _set(
     """
     masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd
@@ -270,8 +302,47 @@ PICTURE = _set(
 )
 NOT_THINGS = _set("other others rest")  # "one above the other"
 
+# --- Objects that are none ---
+
+# Parts of a body, which are where they are on every body; other names of parts are names of things as well.
+BODY = _set(
+    """
+    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
+    thumb chest torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
+    """
+)
+POSSESSIVES = _set("my your his her its our their one both each")
+# Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+BACKDROPS = _set("background backdrop backing canvas screen")
+NOT_ON = _set(
+    """
+    tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
+    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio
+    monday tuesday wednesday thursday friday saturday sunday
+    """
+)
+BARE_NOT_ON = _set(
+    """
+    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
+    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    """
+)
+NOT_AROUND = _set("world globe town corner clock block noon midnight house time place city country area year campus")
+# After these "on" says of what, and not where: "focus on", "shot on film".
+ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count")
+
 # --- Idioms ------------------------------------------------------------------------------------------------------
 
+# Sayings with words of place in them, which say nothing of places.
+SAYINGS = re.compile(
+    r"(?:behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
+    r"|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
+    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
+    r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
+    r"(?:own|way|behalf|fours|knees|toes|tiptoes|feet|hands|side|stomach|belly|back|luck)"
+    r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|on\s+(?:a|the)\s+budget)(?![\w'’-])"
+)
 # Objects that make an idiom of the relation: without an article, and with "the" or without.
 BARE_IDIOMS = _set(
     """

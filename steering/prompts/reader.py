@@ -153,6 +153,7 @@ def _new_thing(mind: Mind, piece: Piece, free: bool) -> Thing:
     clause = mind.clause
     holder, hangs = (None, "") if free else _holder(mind)
     joined = clause.nearest if clause.since_thing and clause.since_thing <= {"join", "comma"} else None
+    listed = joined is not None and "join" in clause.since_thing
     if joined and joined.hanging and not hangs and {"w", "b"} & set(kinds(piece.text)):
         holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
     missing = (
@@ -162,7 +163,7 @@ def _new_thing(mind: Mind, piece: Piece, free: bool) -> Thing:
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
     apart = clause.preposition == "with" and "comma" in clause.since_thing
-    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined)
+    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined, listed)
 
 
 def _holder(mind: Mind) -> tuple[Thing | None, str]:

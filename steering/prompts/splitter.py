@@ -188,6 +188,11 @@ class _Splitter:
     def _place(self) -> bool:
         """ "to the left of", "on its left", "in the upper left corner", "next to", "on top", "from left to right" """
         text, plain, start = self.text, self.text.plain, self.text.words[self.i].start
+        if m := lex.SAYINGS.match(plain, start):
+            self.i = text.index(self.i, m.end())
+            return True
+        if m := lex.SURROUNDED.match(plain, start):
+            return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
         if m := lex.EACH_OTHER.match(plain, start):
@@ -209,7 +214,7 @@ class _Splitter:
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         if m := lex.NAMED_WAYS.match(plain, start):
-            return self._add_match("relation", m, relation=lex.NAMED[" ".join(m[0].split())])
+            return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
         if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
             return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
         return False
@@ -217,12 +222,13 @@ class _Splitter:
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
-        place = (lex.PLACES[m["horizontal"]][0], y, 0, 0)
+        place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
         if m["of"]:
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            if m["of"].strip(" -") != "of" and not (m["lead"] or vertical or self._before() == "thing"):
+            after = self._before() == "thing" or before in lex.BE
+            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or after):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
         if not m["colon"] and not self._ends(m):
