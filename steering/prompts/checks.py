@@ -1,9 +1,10 @@
 """What a prompt wishes for, without what is said twice, and sentences on what cannot be."""
 
+import re
 from dataclasses import dataclass
 
-from ..relations import DIRECTIONS, NOWHERE, OPPOSITE
-from ..words import Wish
+from ..relations import DIRECTIONS, NOWHERE, OPPOSITE, PLACES
+from ..words import Phrase, Wish
 
 
 @dataclass(frozen=True)
@@ -18,23 +19,34 @@ class Parsed:
 def checked(prompt: str, found: list[Wish]) -> Parsed:
     """The wishes without those said twice, with warnings of these and of contradictions.
 
-    Phrases of the same words are the same thing here, but for the two ends of one wish.
+    Phrases of the same words are the same thing here, but for the two ends of one wish, and "a fish" said again is
+    another fish where it comes to contradictions. A place is a direction from the picture's middle.
     """
     said: dict[tuple, Wish] = {}
     # (axis, thing) -> the things further along that axis
     after: dict[tuple, list[tuple[tuple, Wish]]] = {}
+    first: dict[str, tuple[int, int]] = {}
     kept, warnings = [], []
     for wish in found:
-        a, object, *second = (phrase.name for phrase in wish.things)
-        b = object if object != a else wish.object.span
-        relation, c = wish.relation, second[0] if second else None
+        a, *objects = (phrase.name for phrase in wish.things)
+        b, c = (*objects, None, None)[:2]
+        b = wish.object.span if wish.object and b == a else b
+        relation = wish.relation
         if earlier := said.get((a, relation, b, c)):
+            if wish.object is None and earlier.subject != wish.subject:
+                kept.append(wish)  # "a dog on the left, another dog"
+                continue
             warnings.append(f'"{wish}" says the same as "{earlier}", so it counts once.')
             continue
-        direction = DIRECTIONS.get(relation, NOWHERE)
-        steps = [((axis, a), (axis, b)) if s < 0 else ((axis, b), (axis, a)) for axis, s in enumerate(direction) if s]
+        one = _which(prompt, wish.subject, first)
+        other = _which(prompt, wish.object, first) if wish.object else "the picture"
+        other = wish.object.span if wish.object and one == other else other
+        direction = DIRECTIONS.get(relation) or PLACES.get(relation, NOWHERE)
+        steps = [((axis, one), (axis, other))[::-s] for axis, s in enumerate(direction) if s]
         earlier = next(filter(None, (_way(after, end, begin) for begin, end in steps)), None)
-        if earlier:
+        if earlier and earlier.things == wish.things:
+            earlier = None  # "shelves above and below a counter"
+        elif earlier:
             warnings.append(
                 f'"{wish}" contradicts "{earlier}": a picture can follow only one. Take one out, or call one thing '
                 '"another" if two are meant.'
@@ -49,6 +61,17 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
         if c:
             said[a, relation, c, b] = wish
     return Parsed(prompt, tuple(kept), tuple(warnings))
+
+
+def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> object:
+    """What tells the thing from others: its words, or its place in the text where these mean another one."""
+    begin = phrase.span[0]
+    again = first.setdefault(phrase.name, phrase.span) != phrase.span
+    # "a fish above a reef and a fish below it", "clouds above the hill, clouds below it"
+    other = re.search(r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE)
+    bare = re.search(r"(?:^|[,.;:]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and phrase.name.endswith("s")
+    words = phrase.name.split()
+    return phrase.span if again and (other or bare or words[0] in ("one", "another")) else phrase.name
 
 
 def _way(after: dict, begin: tuple, end: tuple) -> Wish | None:

@@ -1,13 +1,14 @@
 """What a word is, by its form and its neighbours: part of a noun phrase, a verb, the beginning of words of place.
 
-There is no dictionary of nouns: a noun phrase is what stands between the words that lexicon.py knows, and a word is a
-verb when its form and its neighbours say so ("a dog sniffs", "two monks pray").
+A noun phrase is what stands between the words that lexicon.py knows; vocabulary.py tells what a word can be, and its
+neighbours which of that it is ("a dog sniffs", "two monks pray").
 """
 
 import re
 
 from . import lexicon as lex
 from .text import Text
+from .vocabulary import kinds, one_thing
 
 # --- Words of place -------------------------------------------------------------------------------------------------
 
@@ -24,7 +25,7 @@ def starts_place(text: Text, i: int) -> bool:
         if m["of"]:  # but "the left hand of the king"
             return text.word(i - 1) not in lex.NOT_BEFORE
         return in_brackets(text, m) or comes_last(text, m)
-    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
+    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
 
 
 def place_follows(text: Text, i: int) -> bool:
@@ -67,7 +68,7 @@ def noun(text: Text, i: int) -> bool:
 def loose(text: Text, i: int) -> bool:
     """Is it an adverb or the like, which no noun phrase ends with?"""
     word = text.word(i)
-    return word in lex.LOOSE or (word.endswith("ly") and word not in lex.LY_NOUNS)
+    return word in lex.LOOSE or kinds(word)[0] == "r"
 
 
 def names(text: Text, i: int) -> bool:
@@ -76,52 +77,94 @@ def names(text: Text, i: int) -> bool:
 
 
 def adjective(word: str) -> bool:
-    """Does it look like one, or say what a thing is made of or whose it is?"""
-    ending = word.endswith(lex.ADJECTIVE_ENDINGS) and word not in lex.NOT_ADJECTIVES
-    return ending or word in lex.BEFORE_NOUNS
+    """Is it one more often than a noun, or a participle that stands like one, "a rusted gate"?"""
+    first = kinds(word)[0]
+    return first == "a" or word in lex.COLOURS or (first in "dg" and "n" not in kinds(word))
 
 
 def is_plural(word: str) -> bool:
-    """Does it look like one? So do verbs in the third person."""
-    regular = len(word) > 3 and word.endswith("s") and not word.endswith(lex.SINGULAR_ENDINGS)
-    return regular or word in lex.IRREGULAR_PLURALS
+    """Can it be one? So do verbs in the third person look."""
+    return "s" in kinds(word) or word in lex.PLURAL_WORDS
+
+
+def person(word: str) -> bool:
+    """Is it a person or an animal, who does what the next word says?"""
+    return bool({"p", "c"} & set(kinds(word)))
 
 
 # --- Verbs ----------------------------------------------------------------------------------------------------------
 
 
 def is_verb(text: Text, i: int, length: int = 0) -> bool:
-    """Is the word a verb? length: how many words of a noun phrase stand directly before it."""
+    """Is the word a verb? length: how many words of a noun phrase stand directly before it.
+
+    An adjective or a participle that stands behind its noun counts as one, "a cat asleep on a sofa".
+    """
     word, before, determiner = text.word(i), text.word(i - 1), text.word(i - length - 1)
-    named = names(text, i + 1)  # a noun may follow
-    if word in lex.VERBS_ONLY or (word in lex.CARRYING and not (named and adjective(before))):
-        return True  # but "an old sewing machine"
-    lower = text.prompt[text.words[i].start].islower()
-    if word in lex.PAST:
-        return not named and not (word == "set" and before in lex.SETS)  # "a tv set"
-    if word in lex.THIRD:  # but "two hot dog stands"
-        counted = length > 0 and determiner in lex.PLURALS
-        return not counted or is_plural(before)
-    if word in lex.INTRANSITIVE:
-        if length > 0 and text.word(i + 1) in lex.PLURALS:
-            return True  # "near the cheese stand three mice"
-        joined = text.word(i - length - 2) in lex.JOINS  # "a dog and a cat stand"
-        plural = is_plural(before) and before not in lex.PLURAL_FIRST
-        return length > 0 and (plural or joined) and not named
-    if word.endswith("ing") and len(word) > 4 and word not in lex.ING_NOUNS:
-        # "a hotel swimming pool"
-        first = word in lex.ING_FIRST and not is_plural(text.word(i + 1))
-        with_object = length > 0 and lower and not first and not adjective(before)
-        return not named or with_object  # "a woman mending nets"
-    if word.endswith("ed") and len(word) > 4 and not word.endswith("eed"):
-        return not named and word not in lex.ED_NOUNS and word not in lex.ADJECTIVES
-    if not length or not lower:
+    can = kinds(word)
+    if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
         return False
-    if determiner in ("a", "an"):  # "a dog sniffs", "a merchant weighs gold"
-        if before in lex.ADJECTIVES | {"of"} or before.endswith(("ed", "ing")):
-            return False
-        return is_plural(word) and word not in lex.NOT_THIRD
-    return not is_plural(word) and not named and _several(text, i - 1)  # "two monks pray"
+    named = names(text, i + 1)  # a noun may follow
+    taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
+    headed = length > 0 and not adjective(before)  # a noun can stand before
+    if "g" in can:
+        if one_thing(word, text.word(i + 1)):
+            return False  # "a hotel swimming pool"
+        if can[0] == "n" and not (headed and taking) and ("i" not in can or (length and not headed)):
+            return False  # "a stone building"
+        if not named:
+            return True
+        acting = taking or person(before) or kinds(text.word(i + 1))[0] in "sgd"
+        lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
+        return headed and lower and (acting or not name)
+    if "z" in can:
+        return _third(text, i, length, named, taking, headed)
+    if "d" in can or word in lex.SAME:
+        sure = "n" not in can or word in lex.SAME | {"left"} or (headed and taking)
+        return sure and (not named or taking and headed)
+    if can[0] == "a" and "n" not in can:  # "a cat asleep on a sofa"
+        return headed and not named and kinds(before)[0] in "ns"
+    return "v" in can and _base(text, i, length, named, taking, headed)
+
+
+def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: bool) -> bool:
+    """The same of a word like "stands", which may be a plural."""
+    can, before, determiner = kinds(text.word(i)), text.word(i - 1), text.word(i - length - 1)
+    if "s" not in can:
+        return True
+    if not length:
+        also = before in (",", "and") and kinds(text.word(i - 2))[0] == "z"  # "flits, bobs and sings"
+        return not named and (also or (can[0] == "z" and ("m" in can or before[0].isalnum())))
+    if determiner in lex.PLURALS:  # "two hot dog stands"
+        return is_plural(before)
+    if not headed:
+        return False
+    if determiner in ("a", "an", "another", "each", "every") or "m" in can or taking:
+        return True  # "a dog sniffs", "a merchant weighs gold"
+    owned = any(text.word(k).endswith(("'s", "’s")) for k in range(i - length, i))
+    if determiner in lex.DETERMINERS or owned:
+        return can[0] == "z" or "i" in can
+    if text.word(i + 1) in ("into", "onto", "through", "from"):
+        return True  # "black smoke twists into nothing"
+    if determiner == "of" and (can[0] == "z" or "i" in can):
+        return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
+    proper = text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
+    return proper or (can[0] == "z" and person(before))
+
+
+def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bool) -> bool:
+    """The same of a word like "stand", which may be a noun."""
+    can, determiner = kinds(text.word(i)), text.word(i - length - 1)
+    if not set(can) & set("nas"):
+        return length > 0 or not named
+    # "a dog and a cat stand", "a knight and a wizard face each other"
+    each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
+    joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each)
+    if headed and (joined or _several(text, i - 1)) and (not named or taking):
+        return True
+    # "near the cheese stand three mice", "above the street hang red lanterns"
+    behind = text.word(i + 1) in lex.PLURALS or kinds(text.word(i + 1))[0] in "as"
+    return headed and behind and determiner not in ("a", "an") and "m" in can
 
 
 def _several(text: Text, i: int) -> bool:
@@ -129,4 +172,4 @@ def _several(text: Text, i: int) -> bool:
     word = text.word(i)
     begins = text.word(i - 1) in (".", "!", "?", ";", "\n")
     proper = text.prompt[text.words[i].start].isupper() and not begins
-    return is_plural(word) and not proper and word not in lex.S_NOUNS and word not in lex.PLURAL_FIRST
+    return is_plural(word) and not proper and word not in lex.PLURAL_FIRST

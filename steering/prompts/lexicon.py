@@ -10,18 +10,38 @@ def _set(words: str) -> frozenset[str]:
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
-              "way above"],
+              "way above", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
               "well below", "way below"],
-    "near": ["near", "near to", "next to", "beside", "besides", "close to", "close by", "nearby to", "alongside",
+    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by", "nearby to", "alongside",
              "alongside of", "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of",
              "on side of", "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
     "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
     "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
-    "inside": ["inside", "inside of", "within"],
-    "between": ["between", "in between", "inbetween", "in the middle of", "midway between", "halfway between"],
+    "inside": ["inside", "inside of", "within", "among", "amongst", "amid", "amidst", "in the midst of"],
+    "between": ["between", "in between", "inbetween", "midway between", "halfway between"],
+    "on": ["on", "upon", "on to"],
+    "around": ["around", "all around"],
 }  # fmt: skip
+
+
+def _misspelled(word: str) -> set[str]:
+    """With a letter left out or two swapped, but for the first: "beneth", "behnd"."""
+    cut = {word[:k] + word[k + 1 :] for k in range(1, len(word))}
+    return (cut | {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(1, len(word) - 1)}) - {"blow"}
+
+
 NAMED = {way: label for label, ways in SPELLINGS.items() for way in ways}
+NAMED |= {
+    typo: NAMED[way]
+    for way in ("above", "below", "under", "beneath", "underneath", "behind", "beside", "inside", "between", "around")
+    for typo in _misspelled(way)
+    if typo not in NAMED
+}
+NAMED |= {way[:-2] + "off": label for way, label in NAMED.items() if way.endswith(" of")} | {"next too": "near"}
+# The same where only an object tells which: "in the middle of (two trees, a lake)".
+MIDDLE = _set("middle center centre")
+NAMED |= {f"{lead} the {word} of": "between" for word in MIDDLE for lead in ("in", "at")}
 
 
 def _ways(phrases) -> str:
@@ -29,7 +49,12 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)})(?![\w'’-])")
+NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)}|on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s))(?![\w'’-])")
+# "surrounded by", and the same the other way round, "a moat surrounding a castle".
+SURROUNDED = re.compile(
+    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
+    r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
+)
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -38,11 +63,11 @@ LEFT_RIGHT = re.compile(
     (?:(?:far|very|immediate|extreme|direct|near|nearest|outer)\s+)?
     (?:(?P<vertical>upper|top|lower|bottom|above|below|over|under)[\s-]+
        (?:(?:(?:and|but)\s+)?(?:(?:slightly|just|a\s+bit|a\s+little|somewhat|far|further|also|directly)\s+)?to\s+the\s+|(?:and|but)\s+)?)?
-    (?P<horizontal>left|right)
+    (?P<horizontal>left|right|rigth|rihgt|rigt|lefft)
     (?:[\s-]+(?P<late>upper|top|lower|bottom)(?=[\s-]+(?:corner|side|part|of)\b))?
     (?:[\s-]*hand(?=[\s-]*side|\s+of))?
     (?:[\s-]*(?P<part>side|corner|edge|half|part|end|third|area|quadrant|portion))?
-    (?P<of>[\s-]+(?:of|from|to(?=\s+(?:an?|the)\s)))?
+    (?P<of>[\s-]+(?:of|off|from|to(?=\s+(?:an?|the)\s)))?
     (?![\w'’-])
     (?P<colon>\s*:)?
     """,
@@ -54,7 +79,7 @@ TOP_BOTTOM = re.compile(
     r"""
     (?:(?P<lead>at|on|in|to|along|across)\s+)?(?:the\s+)?(?:very\s+|far\s+|extreme\s+)?
     (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground|distance)
-    (?:\s+(?P<part>half|part|edge|side|third|area|portion|section|row))?
+    (?:[\s-]*(?P<part>half|part|edge|side|third|area|portion|section|row|centre|center|middle))?
     (?P<of>\s+of)?
     (?![\w'’-])
     (?P<colon>\s*:)?
@@ -149,178 +174,27 @@ OPENERS = _set(
 )
 TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
+# Endings that tell an adjective, or whose a thing is.
+ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
+# Verbs whose past form looks like the present one.
+SAME = _set("put set cut shut split spread cast hit let")
+
 # --- Verbs --------------------------------------------------------------------------------------------------------
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-PICTURING = _set(
-    """
-    which with showing shows containing contains featuring features depicting depicts having has
-    displaying
-    """
-)
-
-
-def _third(verb: str) -> str:
-    if verb.endswith("y") and verb[-2] not in "aeiou":
-        return verb[:-1] + "ies"
-    return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s")
-
-
-_DOUBLED = _set(
-    """
-    sit run swim nap squat trot spin hop jog bob flap hum sob nod drip hug cut sip pet grip grab
-    strum chop dig trim wrap drag mop scrub
-    """
-)
-
-
-def _ing(verb: str) -> str:
-    if verb.endswith("ie"):
-        return verb[:-2] + "ying"
-    if verb in _DOUBLED:
-        return verb + verb[-1] + "ing"
-    return verb.removesuffix("e") + "ing"
-
-
-# Verbs whose object hangs on their subject: "a man [wearing] a hat".
-TRANSITIVE = _set(
-    """
-    wear hold carry ride eat drink read chase show contain feature depict play watch pull push
-    hug kiss kick throw catch make cook sell drive use wield lick bite chew sip touch pet feed
-    pour cut write draw sport surround cover fill display serve steal guard share mend tend wash
-    clean build fix carve polish sweep juggle knit weave bake photograph gnaw nibble devour
-    inspect examine admire repair chop slice stir brew whisk toss pluck gather pick dig haul
-    drag tow lift hoist grip clutch grasp grab squeeze strum conduct sketch sew iron fold blow
-    inflate spray scatter shake ring open close unlock lead follow hunt stalk herd milk shear
-    groom brush comb trim pump operate steer paddle load unload deliver sort stack unpack pack
-    wrap tie untie measure weigh count study teach greet salute embrace comfort scold tease
-    feign froth juice peel grate knead frost decorate arrange water plant rake shovel hammer saw
-    drill weld paint dust vacuum mop scrub rinse
-    """
-)
-# Verbs of being or doing somewhere, without an object. The first ones are hardly ever nouns; most of the others are,
-# as in "a hot dog stand", "a cherry blossom".
-VERBS_ONLY = _set(
-    "hang grow loom sit lie hover sleep appear remain exist kneel graze soar gaze roam lurk linger slumber dangle"
-)
-INTRANSITIVE = VERBS_ONLY | _set(
-    """
-    amble arc arch ascend assemble bark bask bathe bellow bend billow blaze bleat blink bloom
-    blossom bob boil bounce bow bray burn buzz cackle careen cascade cavort chatter chirp circle
-    clamber clatter click climb cling coil collapse congregate crackle crawl creak creep croak
-    cross crouch crumble dance dash decay descend dive doze drift drip drizzle droop dwell
-    emerge erupt explode extend face fade fall flap flare flicker flit float flourish flow
-    flutter fly frolic fume gallop gather giggle glare gleam glide glimmer glitter glow grin
-    grow growl gurgle gush hang head hide hiss hoot hop howl huddle hum hunch hurry hurtle idle
-    jog jump jut land laugh lean leap levitate light limp live lodge loiter look loom lounge
-    lumber lurch march meander meow mingle nap neigh nestle nod orbit overhang paddle pass peek
-    perch pirouette play plod plummet point poke pose pour pout prance pray protrude prowl
-    pulsate purr quack quiver rear recline relax reside rest ripple rise roar roll roost rumble
-    run rush rust rustle saunter scamper scramble scurry settle shimmer shine shiver shriek
-    simmer sing sink sizzle slide slink slither slouch slump smile smolder snarl sniff snooze
-    snore snuggle sob somersault sparkle speed spin spiral sprawl spread spring sprint sprout
-    spurt squabble squat squawk stagger stalk stand stare stay steam stir stretch stroll strut
-    stumble sulk sunbathe swarm sway swim swing swirl swoop teeter thrive throb tiptoe topple
-    tower tremble trickle trot trundle tumble tweet twinkle twirl twist wade waft wait walk
-    wander weep whirl whirr wind wink wobble work yawn zoom
-    """
-)
-THIRD = (frozenset(map(_third, INTRANSITIVE)) | {"goes", "comes", "belongs"}) - _set(
-    """
-    lights faces heads points arches circles orbits looks lands plays springs crosses spirals
-    bows ripples flares lodges winks tweets
-    """
-)
-ING = frozenset(map(_ing, INTRANSITIVE))
-CARRYING = frozenset(
-    {_third(verb) for verb in TRANSITIVE}
-    - _set("plants waters rings irons packs sports saws drills pets cuts drives guards hammers")
-    | {_ing(verb) for verb in TRANSITIVE} - _set("painting drawing building opening ring")
-    | _set("having has")
-)
-PAST = _set(
-    """
-    set left tied full made filled covered decorated dressed surrounded topped lit painted
-    adorned wrapped flanked sat stood hung lay laid flew slept grew swam ran put seen built
-    drawn shown stuck kept found hidden visible asleep awake alone located split laden swollen
-    woven torn eaten frozen fallen bound strewn askew strung slung flung clung spun swung knelt
-    thrown blown grown sewn bitten ridden written driven chosen broken worn shaken beaten bent
-    """
-)
-PERFECTS = PAST | _set("met gone come become stopped made begun caught sprung burnt")
-FINITE = BE | THIRD | INTRANSITIVE
+PICTURING = HAVING - {"without"} | _set("which showing shows containing contains featuring features depicting depicts displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
-PLACING = _set(
-    """
-    put puts putting place places placing placed dump dumps dumping dumped leave leaves leaving
-    left position positions positioning positioned parks parking laid laying
-    """
-)
-# Of these, a place says where to and not where: "looking to the left".
-_TO = _set(
-    """
-    look gaze stare glance face point turn head lean tilt walk move run drive fly drift swim
-    swerve bend shift veer steer travel sail aim curve gesture swipe scroll peer
-    """
-)
-LOOKING = (
-    _TO | set(map(_third, _TO)) | set(map(_ing, _TO)) | {verb.removesuffix("e") + "ed" for verb in _TO}
-    | _set("bent slanted angled leant")
-)  # fmt: skip
-GAZING = _set(
-    """
-    looking looks look gazing gazes staring stares glancing glances peering peers pointing
-    points
-    """
-)
+PLACING = _set("put place dump leave left position park lay laid")
+# Of these, a place says where to and not where: "looking to the left", "driving to the left".
+GAZING = _set("look gaze stare glance peer point")
+LOOKING = GAZING | _set("face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
+MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
 
-# -ing words that are nouns.
-ING_NOUNS = _set(
-    """
-    building painting ceiling ring earring king wing string swing pudding sibling lightning
-    evening morning clothing railing awning wedding bearing dumpling duckling icing sling spring
-    thing sterling drawing carving being viking gosling seedling crossing landing stocking
-    bedding frosting filling topping engraving etching rigging outbuilding darling inkling
-    pairing dwelling herring starling sapling fledgling beijing offering opening flooring siding
-    lettering boeing
-    """
-)
-# -ing words that begin the name of a thing: "a hotel swimming pool".
-ING_FIRST = ING | _set(
-    """
-    parking dining living washing sewing knitting vending rocking racing fishing hunting wedding
-    shopping training dressing changing ironing frying baking mixing measuring chopping rolling
-    watering wrapping gaming boxing skating skiing surfing hiking bowling camping operating
-    recording folding writing drinking chewing driving packing shipping vaulting steering moving
-    running working loving charming stunning amazing interesting glowing towering winding
-    burning
-    """
-)
-ED_NOUNS = _set(
-    """
-    hundred thoroughbred purebred biped moped quadruped watershed bobsled flatbed seabed sacred
-    infrared kindred hatred
-    """
-)
-LY_NOUNS = _set(
-    """
-    family butterfly dragonfly firefly fly lily belly jelly doily bully dolly holly assembly
-    monopoly gully ally italy july billy sally emily kelly molly polly lilly trolly gadfly
-    mayfly housefly horsefly blowfly curly woolly wooly jolly silly ugly lovely lonely friendly
-    deadly ghostly elderly holy
-    """
-)
-S_NOUNS = _set(
-    """
-    glasses lens chess series species news crossroads headquarters barracks gallows swiss
-    scissors pants jeans shorts binoculars sunglasses goggles pliers tweezers tongs trousers
-    pajamas pyjamas headphones earphones
-    """
-)
+PLURAL_WORDS = _set("people teeth skis taxis")
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
     """
@@ -328,8 +202,6 @@ PLURAL_FIRST = _set(
     savings sales jeans games brass glasses swiss mars james physics
     """
 )
-SINGULAR_ENDINGS = ("ss", "us", "is", "'s", "’s", "s'", "s’")
-IRREGULAR_PLURALS = _set("people men women children mice geese wolves feet teeth oxen skis taxis")
 # "a tv set", but "a table set for two".
 SETS = _set(
     """
@@ -337,17 +209,6 @@ SETS = _set(
     dinner game lego knife play makeup jet
     """
 )
-# What a person or an animal has on: "a boy with freckles and a green backpack".
-WORN = _set(
-    """
-    hat cap scarf coat jacket cloak cape dress skirt shirt blouse sweater suit tie glasses
-    sunglasses beard moustache mustache hair freckles backpack boots shoes sandals gloves helmet
-    crown mask apron necklace earrings bracelet belt badge ribbon collar tail ears eyes nose
-    wings horns antlers mane tattoo tattoos trousers pants jeans robe veil hood socks
-    """
-)
-# Like a verb in the third person, and none.
-NOT_THIRD = S_NOUNS | PLURAL_FIRST | IRREGULAR_PLURALS
 # Two nouns that are one thing.
 PAIRS = {
     ("fish", "chips"), ("mac", "cheese"), ("macaroni", "cheese"), ("salt", "pepper"), ("bread", "butter"),
@@ -357,28 +218,12 @@ PAIRS = {
     ("meat", "potatoes"),
     ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
 }  # fmt: skip
-ADJECTIVE_ENDINGS = ("ed", "ly", "ing", "ful", "ous", "ish", "less", "'s", "’s")
-_MATERIALS = _set(
-    """
-    leather stone marble brick glass steel iron bamboo paper silk velvet concrete clay ceramic
-    porcelain oak pine cotton wool crystal cardboard granite tin denim straw wicker rubber
-    """
-)
-ADJECTIVES = _set(
-    """
-    red green blue yellow orange purple pink brown black white gray grey gold golden silver
-    bronze copper beige teal cyan magenta violet crimson scarlet turquoise maroon navy ivory
-    khaki tan olive lavender coral mint cream rose dark light bright pale big small large tiny
-    huge giant little tall short long wide thin thick fat slim old new young ancient modern cute
-    beautiful pretty ugly wooden metal metallic plastic round square shiny fluffy furry happy
-    sad angry colorful colourful empty dirty clean hot cold wet dry soft hard heavy rusty smooth
-    rough smiling majestic elegant fancy simple vibrant detailed vintage retro rustic cozy
-    friendly gentle wise brave striped spotted plain alone weathered worn broken curly
-    """
-)
-# What stands before a noun and is none; the endings say the same, but for these nouns.
-BEFORE_NOUNS = ADJECTIVES | _MATERIALS
-NOT_ADJECTIVES = LY_NOUNS | ING_NOUNS | ED_NOUNS
+# Adjectives, as WordNet does not know.
+COLOURS = _set("navy gold silver orange cream rose olive ivory coral mint lavender violet")
+# What WordNet does not know of words.
+OWN = {
+    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s", "waves": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+}  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
@@ -433,6 +278,13 @@ SURFACES = _set(
     tabletop workbench
     """
 )
+# What holds what is at its bottom: "a pearl at the bottom of a lake".
+HOLDING = _set(
+    """
+    lake sea ocean pond pool river well pit valley canyon ravine chest box glass cup mug bowl jar bag basket bucket
+    barrel bottle aquarium tank fishbowl vase sink bathtub tub drawer trunk hole crater lagoon bay fjord cave chasm
+    """
+)
 STYLE = _set(
     """
     masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd
@@ -450,8 +302,47 @@ PICTURE = _set(
 )
 NOT_THINGS = _set("other others rest")  # "one above the other"
 
+# --- Objects that are none ---
+
+# Parts of a body, which are where they are on every body; other names of parts are names of things as well.
+BODY = _set(
+    """
+    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
+    thumb chest torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
+    """
+)
+POSSESSIVES = _set("my your his her its our their one both each")
+# Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+BACKDROPS = _set("background backdrop backing canvas screen")
+NOT_ON = _set(
+    """
+    tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
+    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio
+    monday tuesday wednesday thursday friday saturday sunday
+    """
+)
+BARE_NOT_ON = _set(
+    """
+    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
+    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    """
+)
+NOT_AROUND = _set("world globe town corner clock block noon midnight house time place city country area year campus")
+# After these "on" says of what, and not where: "focus on", "shot on film".
+ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count")
+
 # --- Idioms ------------------------------------------------------------------------------------------------------
 
+# Sayings with words of place in them, which say nothing of places.
+SAYINGS = re.compile(
+    r"(?:behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
+    r"|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
+    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
+    r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
+    r"(?:own|way|behalf|fours|knees|toes|tiptoes|feet|hands|side|stomach|belly|back|luck)"
+    r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|on\s+(?:a|the)\s+budget)(?![\w'’-])"
+)
 # Objects that make an idiom of the relation: without an article, and with "the" or without.
 BARE_IDIOMS = _set(
     """

@@ -24,6 +24,7 @@ class Thing:
     apart: bool = False  # "a kitchen, with a cat under the table"
     missing: bool = False  # "no dog", "without a dog"
     joined: "Thing | None" = None  # what stands before it in "a dog and a cat"
+    listed: bool = False  # by "and", not only by a comma
 
     @property
     def group(self) -> list["Thing"]:
@@ -32,6 +33,17 @@ class Thing:
         while group[-1].joined:
             group.append(group[-1].joined)
         return group[::-1]
+
+    @property
+    def together(self) -> tuple["Thing", ...]:
+        """Itself and those that "and" joins with it, "a dog, a fox and a cat"; not "a garden, a dog"."""
+        if not self.listed:
+            return (self,)
+        alike = [one for one in self.group if not one.hanging and not one.scene and not one.missing]
+        kind = self.article in ("", "the")
+        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind:
+            alike.pop(0)
+        return tuple(alike)
 
     @property
     def scene(self) -> bool:
@@ -67,15 +79,17 @@ class Statement:
     objects: tuple[Thing, ...]
     second: Thing | None = None
     subjects: tuple[Thing, ...] = ()
+    turned: bool = False  # "a castle surrounded by a moat": the objects stand so to the subjects
 
     def wishes(self) -> tuple[Wish, ...]:
         """One for each subject, relation and object; none of a thing to itself or of what is not there."""
         second = self.second.phrase if self.second else None
+        ends = (self.objects, self.subjects) if self.turned else (self.subjects, self.objects)
         return tuple(
             Wish(subject.phrase, relation, object.phrase, second)
-            for subject in self.subjects
+            for subject in ends[0]
             for relation in self.relations
-            for object in self.objects
+            for object in ends[1]
             if subject.phrase.span != object.phrase.span and not subject.missing
         )
 
@@ -86,6 +100,7 @@ class Placed(NamedTuple):
     start: int
     thing: Thing
     place: Direction
+    said: bool = True  # else only the place of one as seen from another, "a bird above, a fish below"
 
 
 class Clause(NamedTuple):

@@ -1,8 +1,9 @@
 """How far a noun phrase reaches: from its determiners to its last word, and which of its words belong to it."""
 
 from . import lexicon as lex
-from .forms import closed, is_verb, loose, names, noun, place_follows, starts_place
+from .forms import adjective, closed, is_verb, loose, names, noun, place_follows, starts_place
 from .text import Text
+from .vocabulary import kinds
 
 
 def after_determiners(text: Text, i: int) -> int:
@@ -46,15 +47,15 @@ def _joins(text: Text, i: int, determined: bool) -> bool:
     """Does the phrase go on: "a black and white cat", "a big, red dog", "fish and chips"?"""
     before, after = text.word(i - 1), text.word(i + 1)
     if text.word(i) == ",":
-        return determined and before in lex.ADJECTIVES and noun(text, i + 1)
-    adjectives = before in lex.ADJECTIVES and after in lex.ADJECTIVES and noun(text, i + 2)
+        return determined and adjective(before) and noun(text, i + 1)
+    adjectives = adjective(before) and adjective(after) and noun(text, i + 2)
     return text.word(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)
 
 
 def _particle(text: Text, i: int) -> bool:
     """ "a worn out sofa", "a boarded up shop" """
     before = text.word(i - 1)
-    participle = before in lex.PERFECTS or before.endswith("ed") or before in lex.ADJECTIVES
+    participle = "d" in kinds(before) or adjective(before)
     return text.word(i) in ("up", "down", "out", "off") and participle and names(text, i + 1)
 
 
@@ -89,7 +90,7 @@ def remark(text: Text, i: int) -> bool:
         return True  # "Captain Okafor (50s)"
     style = any(word in lex.HEADS | lex.STYLE for word in inside.lower().split())
     several = " " in inside.strip() and gap == " ("
-    return style or (several and text.word(i - 1) not in lex.ADJECTIVES)
+    return style or (several and not adjective(text.word(i - 1)))
 
 
 def after_remark(text: Text, i: int) -> int:

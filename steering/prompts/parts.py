@@ -6,6 +6,8 @@ from typing import NamedTuple
 from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
 from . import lexicon as lex
 from .splitter import Piece
+from .forms import is_plural
+from .vocabulary import kinds, stems
 
 
 class Part(NamedTuple):
@@ -60,7 +62,7 @@ def _inverted(pieces: list[Piece], begins: bool, after: int) -> bool:
     kind = _kind(pieces, after)
     if kind == "thing":
         return begins
-    stands = kind == "there" or (kind == "verb" and pieces[after].text not in lex.CARRYING)
+    stands = kind == "there" or (kind == "verb" and not {"g", "t"} & set(kinds(pieces[after].text)))
     return begins and stands and _kind(pieces, after + 1) == "thing"
 
 
@@ -72,10 +74,15 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     if kind == "thing" and _idiom(pieces[i], relations):
         return Part("adverb", piece, relations[:1]), after
     if kind not in ("thing", "pronoun", "which", "each other"):
+        if {"on", "around"} & set(relations):
+            return Part("preposition", piece), i
         return Part("adverb", piece, relations[:1]), i
-    objects: tuple[Piece, ...] = (pieces[i],)
-    if "between" in relations and [kind, _kind(pieces, after), _kind(pieces, after + 1)] == ["thing", "join", "thing"]:
-        objects, after = (pieces[i], pieces[after + 1]), after + 2
+    if kind == "thing" and unsuited(pieces[i], relations):
+        return Part("preposition", piece), i
+    objects, after = _objects(pieces, i, relations)
+    relations = _middle(piece, relations, objects)
+    if not relations:
+        return Part("preposition", piece), i
     inverted, following = _inverted(pieces, begins, after), _kind(pieces, after)
     if kind == "thing" and _no_thing(pieces[i]):
         if pieces[i].text not in lex.PICTURE or relations[0] not in DIRECTIONS:
@@ -83,6 +90,56 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
         return Part("side", piece, place=DIRECTIONS[relations[0]], begins=begins, inverted=inverted), after
     part = Part("relation", piece, relations, objects, begins=begins, inverted=inverted, following=following)
     return part, after
+
+
+def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[tuple[Piece, ...], int]:
+    """The thing at i and those joined with it, and the index after them.
+
+    What something is said of begins anew: "left of a cat and a bird flies". Commas join only where many are meant.
+    """
+    found, after = [pieces[i]], i + 1
+    many = pieces[i - 1].text.endswith("by")
+    while pieces[i].kind == "thing":
+        end = after
+        while many and _kind(pieces, end) == "comma" and _kind(pieces, end + 1) == "thing":
+            end += 2
+        if _kind(pieces, end) == "comma" and many:
+            end += 1
+        two = _kind(pieces, end) == "join" and pieces[end].text in ("and", "&") and _kind(pieces, end + 1) == "thing"
+        begins = _kind(pieces, end + 2) in ("relation", "side", "adverb", "row", "verb", "which", "join", "preposition")
+        if two and ("between" in relations or not begins):
+            found += [piece for piece in pieces[after : end + 2] if piece.kind == "thing"]
+            after = end + 2
+        break
+    return tuple(found), after
+
+
+def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]) -> tuple[str, ...]:
+    """The relations as the objects tell: "in the middle of (two trees, a lake, a table)", "at the bottom of a lake"."""
+    words, thing = piece.text.split(), objects[0]
+    several = len(objects) > 1 or thing.article in lex.PLURALS or is_plural(thing.text) and thing.text != "woods"
+    if set(words) & lex.MIDDLE and not several and thing.kind == "thing":
+        return () if thing.text in lex.SURFACES | lex.PICTURE else ("inside",)
+    if words[-2:] == ["bottom", "of"] and thing.text in lex.HOLDING:
+        return ("inside",)
+    return relations
+
+
+def unsuited(piece: Piece, relations: tuple[str, ...]) -> bool:
+    """Is the thing no object of the relations: a part of the subject's own body, a backdrop, "on a sunny day"?"""
+    can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
+    bare = article in ("", "the") and "'s" not in piece.phrase.text.replace("’", "'")
+    own = article in lex.POSSESSIVES
+    if stem & lex.BACKDROPS - {"screen", "canvas"} or (stem & lex.BODY and (bare or own)) or ("b" in can and own):
+        return True
+    if own and "w" in can and {"on", "around", "above", "below"} & set(relations):
+        return True
+    if "on" in relations:
+        no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
+        return bool(stem & no or "i" in can or piece.phrase.text[0].isdigit())
+    if "around" in relations:
+        return bool(stem & lex.NOT_AROUND and bare or "i" in can or piece.phrase.text[0].isdigit())
+    return False
 
 
 def _relations(pieces: list[Piece], i: int) -> tuple[tuple[str, ...], int]:

@@ -1,9 +1,13 @@
 """Words of place without an object: "on the left", "a bird above", "from left to right"."""
 
-from ..relations import DIRECTIONS, NAME_OF, Direction
+from ..relations import DIRECTIONS, NAME_OF, PLACES, Direction
+from ..words import Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
+from .vocabulary import stems
+
+NAME_OF_PLACE = {place: name for name, place in PLACES.items()}
 
 
 def adverb(mind: Mind, start: int, relation: str) -> Mind:
@@ -14,14 +18,16 @@ def adverb(mind: Mind, start: int, relation: str) -> Mind:
     if thing.owner and not thing.owner.scene:
         return mind.say(Statement(start, (relation,), (thing.owner,), None, (thing,)))
     if relation in DIRECTIONS:
-        return place(mind, start, thing, DIRECTIONS[relation])
+        return place(mind, start, thing, DIRECTIONS[relation], beside=True)
     return mind
 
 
 def side(mind: Mind, part: Part) -> Mind:
     """A place in the picture: of the nearest thing, or of the next one where it begins a clause."""
     clause, start = mind.clause, part.piece.start
-    if clause.verb in lex.LOOKING or clause.negated:
+    to = part.piece.text.startswith("to")
+    away = lex.LOOKING | lex.MOVING if to else lex.LOOKING
+    if stems(clause.verb) & away or clause.negated:
         return mind
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))
@@ -30,7 +36,7 @@ def side(mind: Mind, part: Part) -> Mind:
     return mind
 
 
-def place(mind: Mind, start: int, thing: Thing, where: Direction, fronted: bool = False) -> Mind:
+def place(mind: Mind, start: int, thing: Thing, where: Direction, fronted: bool = False, beside: bool = False) -> Mind:
     """Remember that the thing stands there, or say it of the landmark that the sentence has already.
 
     fronted: the place stands before its thing, "on the left (is) a window", which then is beside nothing.
@@ -43,7 +49,7 @@ def place(mind: Mind, start: int, thing: Thing, where: Direction, fronted: bool 
         others = (*said.objects, *said.subjects)
         if one_axis and all(thing.phrase.span != other.phrase.span for other in others):
             return mind.say(Statement(start, (relation,), said.objects, None, (thing,)))
-    mind = mind._replace(placed=(*mind.placed, Placed(start, thing, where)))
+    mind = mind._replace(placed=(*mind.placed, Placed(start, thing, where, said=not beside)))
     if relation and thing.owner and not thing.owner.scene and not fronted:
         statement = Statement(start, (relation,), (thing.owner,), None, (thing,))
         return mind.in_sentence(beside=(*mind.sentence.beside, statement))
@@ -68,12 +74,15 @@ def say_beside(mind: Mind) -> Mind:
 
 
 def pair_places(mind: Mind) -> Mind:
-    """Things that were given places, each against the one before: "a boat on the left, a car on the right"."""
+    """The places of things, and each thing against the one before: "a boat on the left, a car on the right"."""
+    mind = mind._replace(stated=mind.stated + tuple(
+        (start, Wish(thing.phrase, NAME_OF_PLACE[where])) for start, thing, where, said in mind.placed if said
+    ))
     statements = []
-    for (_, one, a), (start, other, b) in zip(mind.placed, mind.placed[1:], strict=False):
-        way = [p - q for p, q in zip(a, b, strict=True)]
+    for (_, one, a, _), (start, other, b, _) in zip(mind.placed, mind.placed[1:], strict=False):
+        way = [q - p for p, q in zip(a, b, strict=True)]
         relation = NAME_OF.get(tuple((s > 0) - (s < 0) for s in way))
         corners = sum(map(bool, a)) > 1 and sum(map(bool, b)) > 1
         if relation and (corners or sum(map(bool, way)) == 1):
-            statements.append(Statement(start, (relation,), (other,), None, (one,)))
+            statements.append(Statement(start, (relation,), (one,), None, (other,)))
     return mind.say(*statements)

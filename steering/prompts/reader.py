@@ -12,6 +12,7 @@ from .mind import Clause, Mind, Sentence, Statement, Thing
 from .parts import Part, parts
 from .places import adverb, pair_places, place, row, say_beside, side
 from .splitter import Piece
+from .vocabulary import finite, kinds, stems
 from .statements import meant, to_each_other, to_pronoun, to_thing
 
 
@@ -88,9 +89,9 @@ def verb(mind: Mind, text: str) -> Mind:
     return mind.in_clause(
         verb=text,
         negated=clause.negated and text not in lex.BE,  # "a letter that she never opened is under the door"
-        plural=clause.plural or text in lex.INTRANSITIVE or text in lex.PLURAL_BE,
+        plural=clause.plural or "v" in kinds(text) or text in lex.PLURAL_BE,
         since_thing=clause.since_thing | {"verb"},
-        since_relation=clause.since_relation | {"finite" if text in lex.FINITE else "participle"},
+        since_relation=clause.since_relation | {"finite" if finite(text) else "participle"},
     )
 
 
@@ -152,7 +153,8 @@ def _new_thing(mind: Mind, piece: Piece, free: bool) -> Thing:
     clause = mind.clause
     holder, hangs = (None, "") if free else _holder(mind)
     joined = clause.nearest if clause.since_thing and clause.since_thing <= {"join", "comma"} else None
-    if joined and joined.hanging and not hangs and piece.text in lex.WORN:
+    listed = joined is not None and "join" in clause.since_thing
+    if joined and joined.hanging and not hangs and {"w", "b"} & set(kinds(piece.text)):
         holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
     missing = (
         piece.article == "no"
@@ -161,7 +163,7 @@ def _new_thing(mind: Mind, piece: Piece, free: bool) -> Thing:
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
     apart = clause.preposition == "with" and "comma" in clause.since_thing
-    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined)
+    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined, listed)
 
 
 def _holder(mind: Mind) -> tuple[Thing | None, str]:
@@ -172,7 +174,7 @@ def _holder(mind: Mind) -> tuple[Thing | None, str]:
         return holder, clause.preposition
     if "which" in clause.since_thing and not clause.verb:  # "an easel that a painter has set up"
         return holder, "which"
-    if holder and clause.verb not in {""} | lex.BE | lex.PLACING and "there" not in clause.since_thing:
+    if holder and clause.verb and not stems(clause.verb) & (lex.BE | lex.PLACING) and "there" not in clause.since_thing:
         return holder, clause.verb
     return None, ""
 

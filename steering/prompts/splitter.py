@@ -7,6 +7,7 @@ from ..relations import NAME_OF, NOWHERE, Direction
 from ..words import Phrase
 from . import lexicon as lex
 from .forms import (
+    adjective,
     comes_last,
     in_brackets,
     is_end,
@@ -20,6 +21,7 @@ from .forms import (
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
 from .text import text_of
+from .vocabulary import kinds
 
 
 @dataclass(frozen=True)
@@ -151,19 +153,30 @@ class _Splitter:
         found = (
             self.verb_at == i
             # "sleeping left of", but "a sleeping cat"
-            or (is_verb(text, i) and not named)
+            or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
             # "a girl feeding pigeons"
-            or (word in lex.CARRYING and self._before() in ("thing", "verb", "which"))
+            or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             # "can see", "has left"
             or before in lex.MODALS
-            or (before in lex.PERFECT_BEFORE and (word in lex.PERFECTS or word.endswith("ed")))
+            or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
             # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
             or (placed and before in lex.BE and lower)
-            or (placed and word in lex.INTRANSITIVE and self._before() in ("comma", "dash"))
+            or (placed and before == "," and self._after_aside(word))
         )
         return found and self._add("verb")
+
+    def _after_aside(self, word: str) -> bool:
+        """ "two rivals, angry, stand in front of a shop"; but "masterpiece, cat right of a dog" """
+        can, last = kinds(word), self.text.word(self.i - 2)
+        aside = kinds(last)[0] in "adgr" or adjective(last) or "m" in can or self._in_aside()
+        return aside and bool({"v", "z"} & set(can))
+
+    def _in_aside(self) -> bool:
+        """ "a staircase, its railing eaten by rust, coils behind a cage" """
+        start = max((k for k in range(max(self.i - 12, 0), self.i - 1) if self.text.word(k) == ","), default=-1)
+        return self.text.word(start + 1) in ("its", "his", "her", "their")
 
     def _after_which(self) -> bool:
         """Must a verb follow, as in "which winds between hedges", not "whose wings", not "over which eagles circle"?"""
@@ -175,6 +188,11 @@ class _Splitter:
     def _place(self) -> bool:
         """ "to the left of", "on its left", "in the upper left corner", "next to", "on top", "from left to right" """
         text, plain, start = self.text, self.text.plain, self.text.words[self.i].start
+        if m := lex.SAYINGS.match(plain, start):
+            self.i = text.index(self.i, m.end())
+            return True
+        if m := lex.SURROUNDED.match(plain, start):
+            return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
         if m := lex.EACH_OTHER.match(plain, start):
@@ -196,7 +214,7 @@ class _Splitter:
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         if m := lex.NAMED_WAYS.match(plain, start):
-            return self._add_match("relation", m, relation=lex.NAMED[" ".join(m[0].split())])
+            return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
         if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
             return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
         return False
@@ -204,12 +222,13 @@ class _Splitter:
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
-        place = (lex.PLACES[m["horizontal"]][0], y, 0, 0)
+        place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
         if m["of"]:
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            if m["of"].strip(" -") != "of" and not (m["lead"] or vertical or self._before() == "thing"):
+            after = self._before() == "thing" or before in lex.BE
+            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or after):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
         if not m["colon"] and not self._ends(m):

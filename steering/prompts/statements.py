@@ -6,21 +6,43 @@ from ..relations import OPPOSITE
 from . import lexicon as lex
 from .mind import Mind, Statement, Thing
 from .parts import Part
+from .vocabulary import finite, kinds, stems
 
 
 def to_thing(mind: Mind, part: Part) -> Mind:
     """ "left of a dog", "between a lamp and a book" """
-    clause = mind.clause
-    object, *second = (Thing(piece.phrase, piece.text, piece.article) for piece in part.objects)
-    subjects = () if part.inverted else _subjects(mind, part.begins, object)
-    statement = Statement(part.piece.start, part.relations, (object,), second[0] if second else None, subjects)
-    no_things = lex.BETWEEN_IDEAS if "between" in part.relations else ()
+    clause, between = mind.clause, "between" in part.relations
+    objects = [Thing(piece.phrase, piece.text, piece.article) for piece in part.objects]
+    second = objects.pop() if between and len(objects) > 1 else None
+    last = second or objects[-1]
+    rests, turned = bool({"on", "around"} & set(part.relations)), part.piece.text.endswith("by")
+    subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
+    statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
+    no_things = lex.BETWEEN_IDEAS if between else ()
     none = any(thing.missing or thing.noun in no_things for thing in subjects)
-    if none or clause.negated or clause.verb in lex.GAZING:
-        return mind._replace(ground=object).begin_clause(object)
+    if none or clause.negated or stems(clause.verb) & lex.GAZING:
+        return mind._replace(ground=last).begin_clause(last)
+    if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
+        return hung(mind, last, part.piece.text)
     if subjects:
-        return mind._replace(ground=None).say(statement).begin_clause(statement.second or object)
-    return mind.wait(statement) if part.begins else mind
+        mind = mind._replace(ground=None if not rests else last).say(statement)
+        return hung(mind, last, part.piece.text) if rests else mind.begin_clause(last)
+    if part.begins:
+        return mind.wait(statement)
+    return hung(mind, last, part.piece.text) if rests else mind
+
+
+def hung(mind: Mind, thing: Thing, word: str) -> Mind:
+    """The thing is the nearest one, and what is said next is still about what it hangs on."""
+    thing = replace(thing, holder=mind.clause.free or mind.clause.old, hangs=word)
+    return mind.in_clause(nearest=thing, preposition="", verb="", plural=False, since_thing=frozenset())
+
+
+def _worn(mind: Mind, object: Thing, part: Part) -> bool:
+    """ "a jacket over a shirt", "a man in a coat over a suit" """
+    nearest = mind.clause.nearest
+    both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
+    return bool(both and {"above", "below", "on", "around", "inside"} & set(part.relations))
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
@@ -70,7 +92,7 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
     if thing:
-        return (thing,)
+        return thing.together
     if said:
         main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
         return said.subjects if main_clause else (clause.old,) if clause.old else ()
@@ -82,7 +104,7 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
 def _subject_by_pronoun(mind: Mind, begins: bool) -> Thing | None:
     """ "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man."""
     clause = mind.clause
-    stands = clause.verb in lex.FINITE and "which" not in clause.since_thing
+    stands = finite(clause.verb) and "which" not in clause.since_thing
     if clause.nearest and (not clause.nearest.hangs or (clause.nearest.owner and not stands)):
         return clause.nearest
     subjects = _subjects(mind, begins, None)
