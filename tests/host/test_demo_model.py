@@ -10,9 +10,13 @@ import torch
 from detector import accuracy, exact, find, scenes
 from learn_to_steer.nodes import demo_model
 from learn_to_steer.nodes.attention_capture import AttentionCapture, PreviewAttentionMaps
+from learn_to_steer.nodes.classifier_loss import UNIVERSAL, L2SClassifierLoss, register_folders
 from learn_to_steer.nodes.relation_parse import RelationParse
+from learn_to_steer.nodes.steered_ksampler import SteeredKSampler
+from learn_to_steer.steering.judge import judge
 from safetensors import safe_open
 
+PICTURE = (0, 0, 128, 128)
 WEIGHTS = Path(demo_model.WEIGHTS)
 
 
@@ -102,6 +106,27 @@ def test_the_preview_shows_each_word_where_it_is(demo):
     for one, thing in zip(maps, (cat, bus), strict=True):
         y, x = divmod(one.flatten().argmax().item(), 128)
         assert abs(x - thing.x) < 30 and abs(y - thing.y) < 30
+
+
+@pytest.mark.parametrize("prompt", ["a dog in the lower right corner", "a cake on a teddy bear"])
+def test_places_and_on_are_steered(demo, prompt):
+    """Through the nodes as an artist joins them, by the usual loss."""
+    register_folders()
+    model, clip, vae = demo
+    positive, relations, _ = RelationParse.execute(clip, prompt).result
+    (capture,) = AttentionCapture.execute(model, relations).result
+    loss = L2SClassifierLoss.execute(capture, UNIVERSAL)[0]
+    negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    right = []
+    for strength in (0.0, 1.0):
+        latent = {"samples": torch.zeros(4, 8, 16, 16)}
+        samples = SteeredKSampler.execute(
+            model, loss, 5, 25, 5.0, "euler", "normal", positive, negative, latent, 1.0, strength=strength
+        )[0]
+        found = find(vae.decode(samples["samples"]))
+        said = [judge([thing.found() for thing in things.values()], relations.wishes, PICTURE) for things in found]
+        right.append(sum(bool(verdict.granted) for (verdict,) in said))
+    assert right[0] <= 2 and right[1] >= 3
 
 
 @pytest.mark.parametrize("part", ["UNET", "CLIP", "VAE"])
