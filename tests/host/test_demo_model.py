@@ -119,14 +119,14 @@ def test_places_and_on_are_steered(demo, prompt):
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     right = []
     for strength in (0.0, 1.0):
-        latent = {"samples": torch.zeros(4, 8, 16, 16)}
+        latent = {"samples": torch.zeros(3, 8, 16, 16)}
         samples = SteeredKSampler.execute(
-            model, loss, 5, 25, 5.0, "euler", "normal", positive, negative, latent, 1.0, strength=strength
+            model, loss, 5, 15, 5.0, "euler", "normal", positive, negative, latent, 1.0, strength=strength
         )[0]
         found = find(vae.decode(samples["samples"]))
         said = [judge([thing.found() for thing in things.values()], relations.wishes, PICTURE) for things in found]
         right.append(sum(bool(verdict.granted) for (verdict,) in said))
-    assert right[0] <= 2 and right[1] >= 3
+    assert right[0] < 2 and right[1] > 1
 
 
 @pytest.mark.parametrize("part", ["UNET", "CLIP", "VAE"])
