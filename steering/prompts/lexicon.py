@@ -49,7 +49,7 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)}|on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s))(?![\w'’-])")
+NAMED_WAYS = re.compile(rf"(?:on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])")
 # "surrounded by", and the same the other way round, "a moat surrounding a castle".
 SURROUNDED = re.compile(
     r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
@@ -73,6 +73,7 @@ LEFT_RIGHT = re.compile(
     """,
     re.VERBOSE,
 )
+AND_RIGHT = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?:\s+sides?)?\s+of(?![\w'’-])")
 UPPER = _set("upper top above over")
 # "at the top (of)", "in the background", "on top".
 TOP_BOTTOM = re.compile(
@@ -133,6 +134,7 @@ DETERMINERS = ARTICLES | PLURALS | _set("this that one each every another no any
 PRONOUNS = _set("it him her them he she they")
 NEUTER = _set("it its")
 PLURAL_PRONOUNS = _set("them they their")
+CROWDS = _set("couple pair group crowd family team band class trio duo")
 JOINS = _set("and & but while plus whereas yet")
 LEADS = _set("to on at in")
 RELATIVES = _set("which that who whom whose")
@@ -183,13 +185,14 @@ SAME = _set("put set cut shut split spread cast hit let")
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-PICTURING = HAVING - {"without"} | _set("which showing shows containing contains featuring features depicting depicts displaying")
+SHOWING = _set("show shows showing depict depicts depicting portray portrays portraying feature features featuring")
+PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
-LOOKING = GAZING | _set("face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
+LOOKING = GAZING | _set("pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
 MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
@@ -219,10 +222,10 @@ PAIRS = {
     ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
 }  # fmt: skip
 # Adjectives, as WordNet does not know.
-COLOURS = _set("navy gold silver orange cream rose olive ivory coral mint lavender violet")
+COLOURS = _set("navy gold silver orange cream ivory")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s", "waves": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -308,7 +311,7 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 BODY = _set(
     """
     head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
-    thumb chest torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
+    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
     """
 )
 POSSESSIVES = _set("my your his her its our their one both each")
@@ -318,6 +321,7 @@ NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
     mission trip journey journal quest errand date diet set theme topic way side side edge internet radio
+    artstation deviantart behance pinterest unsplash instagram youtube kodak
     monday tuesday wednesday thursday friday saturday sunday
     """
 )
@@ -327,7 +331,7 @@ BARE_NOT_ON = _set(
     white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
     """
 )
-NOT_AROUND = _set("world globe town corner clock block noon midnight house time place city country area year campus")
+NOT_AROUND = _set("silence darkness world globe town corner clock block noon midnight house time place city country area year campus")
 # After these "on" says of what, and not where: "focus on", "shot on film".
 ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count")
 
@@ -335,7 +339,7 @@ ABOUT = _set("work focus depend base concentrate shoot shot film capture call tu
 
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
-    r"(?:behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
+    r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
     r"|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
@@ -373,7 +377,7 @@ FIGURATIVE = _set(
     """
 )
 # "over 100 years" is no relation, "over 3 houses" is.
-COUNTED = _set("years hours days minutes months weeks seconds times percent degrees pounds dollars")
+COUNTED = _set("year years hours days minutes months weeks seconds times percent degrees pounds dollars")
 # "the difference between a frog and a toad"
 BETWEEN_IDEAS = _set(
     """

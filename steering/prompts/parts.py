@@ -45,7 +45,8 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
             begins = _begins(pieces, i - 1)
             yield Part("side", piece, place=piece.place, begins=begins, inverted=_inverted(pieces, begins, i))
         else:
-            yield Part(piece.kind, piece, (piece.relation,), following=_kind(pieces, i))
+            begins = piece.kind == "adverb" and _begins(pieces, i - 1)
+            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=_kind(pieces, i))
 
 
 def _kind(pieces: list[Piece], i: int) -> str:
@@ -72,7 +73,7 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     relations, i = _relations(pieces, i)
     after, kind = i + 1, _kind(pieces, i)
     if kind == "thing" and _idiom(pieces[i], relations):
-        return Part("adverb", piece, relations[:1]), after
+        return None, after
     if kind not in ("thing", "pronoun", "which", "each other"):
         if {"on", "around"} & set(relations):
             return Part("preposition", piece), i
@@ -98,7 +99,7 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
     What something is said of begins anew: "left of a cat and a bird flies". Commas join only where many are meant.
     """
     found, after = [pieces[i]], i + 1
-    many = pieces[i - 1].text.endswith("by")
+    many = surrounded(pieces[i - 1])
     while pieces[i].kind == "thing":
         end = after
         while many and _kind(pieces, end) == "comma" and _kind(pieces, end + 1) == "thing":
@@ -112,6 +113,11 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
             after = end + 2
         break
     return tuple(found), after
+
+
+def surrounded(piece: Piece) -> bool:
+    """Does the object stand around the subject, "surrounded by"?"""
+    return piece.relation == "around" and piece.text.endswith(" by")
 
 
 def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]) -> tuple[str, ...]:
@@ -132,13 +138,15 @@ def unsuited(piece: Piece, relations: tuple[str, ...]) -> bool:
     own = article in lex.POSSESSIVES
     if stem & lex.BACKDROPS - {"screen", "canvas"} or (stem & lex.BODY and (bare or own)) or ("b" in can and own):
         return True
-    if own and "w" in can and {"on", "around", "above", "below"} & set(relations):
+    if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):
         return True
+    if article == "the" and _one_word(piece) and piece.text.endswith("est"):
+        return True  # "among the richest"
     if "on" in relations:
         no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
         return bool(stem & no or "i" in can or piece.phrase.text[0].isdigit())
     if "around" in relations:
-        return bool(stem & lex.NOT_AROUND and bare or "i" in can or piece.phrase.text[0].isdigit())
+        return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
     return False
 
 
@@ -169,7 +177,7 @@ def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     """Is the relation word none, "over the years", "above average"?"""
     if "between" in relations and piece.phrase.text.isdigit():
         return True
-    if piece.text in lex.COUNTED and piece.phrase.text[0].isdigit():
+    if piece.phrase.text[0].isdigit() and lex.COUNTED & set(piece.phrase.name.split()):
         return True
     if not _one_word(piece):
         return piece.text in lex.FIGURATIVE

@@ -14,14 +14,15 @@ from .forms import (
     is_plural,
     is_verb,
     loose,
+    named_so,
     names,
     noun,
     place_follows,
     starts_place,
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
-from .text import text_of
-from .vocabulary import kinds
+from .text import Text, text_of
+from .vocabulary import kinds, stems
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ def _on_one_line(pieces: list[Piece]) -> list[Piece]:
         kept += pieces[end : end + 1]
         i = end + 1
     return kept
+
+
+def plain_after(text: Text, m: re.Match) -> str:
+    return text.plain[m.end() : m.end() + 40]
 
 
 class _Splitter:
@@ -127,10 +132,13 @@ class _Splitter:
             self.i += 1
             return True
         if kind := lex.KINDS.get(word):
-            return self._add(kind)
+            span = text.words[i].start, text.words[i].end
+            return self._add(kind, phrase=Phrase(text.prompt[slice(*span)], span))
         # "you can see"
         modal = word in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
         number = word == "one" and noun(text, i + 1)
+        if word in lex.MODALS and named_so(text, i):
+            return False
         if modal or word in lex.REFLEXIVES or (word in lex.AUXILIARIES and not number):
             self.i += 1
             return True
@@ -157,7 +165,8 @@ class _Splitter:
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             # "can see", "has left"
-            or before in lex.MODALS
+            or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
+            or (before == "not" and text.word(i - 2) in lex.AUXILIARIES)
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
@@ -195,6 +204,8 @@ class _Splitter:
             return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
+        if text.word(self.i) in ("centered", "centred") and self._ends_at(self.i + 1):
+            return self._add("side", place=NOWHERE)
         if m := lex.EACH_OTHER.match(plain, start):
             return self._add_match("each other", m)
         if m := lex.SIDE_BY_SIDE.match(plain, start):
@@ -224,11 +235,20 @@ class _Splitter:
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
         place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
+        both = not m["of"] and m["lead"] and lex.AND_RIGHT.match(plain_after(self.text, m))
+        if both:  # "to the left and right of a throne"
+            return self._add_match("relation", m, relation=relation)
         if m["of"]:
+            after = self.text.index(self.i, m.end())
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE
+            if not m["lead"] and whole and self._before() in ("stop", "comma"):  # "the left side of the image shows"
+                return self._add("side", after + 2 - self.i, place=place)
+            if not m["lead"] and before in ("bit", "little", "much", "nothing", "part", "piece"):
+                return False  # "the last bit left of a melting snowman"
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            after = self._before() == "thing" or before in lex.BE
-            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or after):
+            named = self._before() == "thing" or before in lex.BE
+            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or named):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
         if not m["colon"] and not self._ends(m):
@@ -254,7 +274,10 @@ class _Splitter:
 
     def _ends(self, m: re.Match) -> bool:
         """Does no noun follow?"""
-        return is_end(self.text, self.text.index(self.i, m.end()))
+        return self._ends_at(self.text.index(self.i, m.end()))
+
+    def _ends_at(self, i: int) -> bool:
+        return is_end(self.text, i)
 
     def _stands_alone(self, m: re.Match) -> bool:
         """Does the place stand alone in brackets, before a colon or behind its thing: "left: a dog, cat right"?"""
@@ -262,7 +285,8 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
-        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m)
+        turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING)  # "the camera pans left"
+        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m) and not turns
 
     # --- things ---------------------------------------------------------------------------------------------------
 
@@ -271,6 +295,9 @@ class _Splitter:
         first, text, word = self.i, self.text, self.text.word
         if word(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
+        deep = "r" in kinds(word(first)) and kinds(word(first))[0] in "ar" and starts_place(text, first + 1)
+        if deep and self._before() in ("stop", "comma", "join"):
+            return False  # "deep within a cave"
         # "half a dozen eggs"
         half = word(first) == "half" and word(first + 1) in ("a", "an")
         if loose(text, first) and not half and not names(text, first + 1):
@@ -304,7 +331,7 @@ class _Splitter:
     def _after_no_thing(self, first: int, begin: int, end: int) -> int | None:
         """The index behind a noun phrase that names no thing, or None: "two metres above", "a photo of a dog"."""
         word, name, following = self.text.word, self.text.word(end - 1), self.text.word(end)
-        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of":
+        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of" and word(begin - 1) != "the":
             return end  # "two metres above"
         if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
             return end  # "Position: left of a dog"

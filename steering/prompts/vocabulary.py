@@ -83,3 +83,13 @@ def one_thing(first: str, second: str) -> bool:
 def finite(verb: str) -> bool:
     """Does it say what its subject does, "sits", where "sitting" and "seated" say how it is?"""
     return verb in lex.BE or bool({"v", "z"} & set(kinds(verb)))
+
+
+def alive(word: str) -> bool:
+    """Is it a person or an animal?"""
+    return bool({"p", "c"} & set(kinds(word)))
+
+
+def idea(word: str) -> bool:
+    """Is it a time, a state or the like more than a thing?"""
+    return "i" in kinds(word) and kinds(word)[0] == "n"
