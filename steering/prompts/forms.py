@@ -47,7 +47,9 @@ def comes_last(text: Text, m: re.Match) -> bool:
 
 def is_end(text: Text, i: int) -> bool:
     """Does no noun stand at i, so that "on the left" is a place and not the beginning of "on the left wall"?"""
-    return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES
+    can, taking = kinds(text.word(i)), closed(text, i + 1) or i + 1 == len(text.words)
+    acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
+    return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 
 
 # --- Parts of a noun phrase -----------------------------------------------------------------------------------------
@@ -114,7 +116,8 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
         return False
     named = names(text, i + 1)  # a noun may follow
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
-    headed = length > 0 and not adjective(before)  # a noun can stand before
+    # A noun can stand before, "a mammoth stands".
+    headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
     if "g" in can:
         if one_thing(word, text.word(i + 1)):
             return False  # "a hotel swimming pool"
@@ -124,7 +127,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
             return True
         following = text.word(i + 1)
         # "an oven glowing orange"
-        acting = taking or alive(before) or kinds(following)[0] in "sgd" or (adjective(following) and not names(text, i + 2))
+        acting = taking or alive(before) or kinds(following)[0] in "sgdz" or (adjective(following) and not names(text, i + 2))
         lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
         return headed and lower and (acting or not name)
     if "z" in can:
@@ -158,7 +161,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
         return True  # "black smoke twists into nothing"
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
-    proper = text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
+    proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
+    proper = proper and text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
     return proper or (can[0] == "z" and alive(before))
 
 
@@ -172,8 +176,12 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    if headed and (joined or _several(text, i - 1)) and (not named or taking):
+    several = _several(text, i - 1)
+    if headed and (joined or several) and (not named or taking):
         return True
+    following = text.word(i + 1)
+    if headed and ((several and (can[0] == "v" or kinds(following)[0] == "s")) or following in lex.MOTION):
+        return True  # "two men play dominoes", "three nuns on a Vespa speed through a town"
     # "near the cheese stand three mice", "above the street hang red lanterns"
     behind = text.word(i + 1) in lex.PLURALS or kinds(text.word(i + 1))[0] in "as"
     return headed and behind and determiner not in ("a", "an") and "m" in can

@@ -55,6 +55,7 @@ SURROUNDED = re.compile(
     r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
     r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
 )
+ABOUT_PLACES = re.compile(rf"\b(?:{_ways(NAMED)}|left|right|on)\b")
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -79,7 +80,7 @@ UPPER = _set("upper top above over")
 TOP_BOTTOM = re.compile(
     r"""
     (?:(?P<lead>at|on|in|to|along|across)\s+)?(?:the\s+)?(?:very\s+|far\s+|extreme\s+)?
-    (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground|distance)
+    (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground)
     (?:[\s-]*(?P<part>half|part|edge|side|third|area|portion|section|row|centre|center|middle))?
     (?P<of>\s+of)?
     (?![\w'’-])
@@ -90,7 +91,7 @@ TOP_BOTTOM = re.compile(
 PLACES = {
     "top": (0, -1, 0, 0), "upper": (0, -1, 0, 0), "bottom": (0, 1, 0, 0), "lower": (0, 1, 0, 0),
     "middle": (0, 0, 0, 0), "center": (0, 0, 0, 0), "centre": (0, 0, 0, 0),
-    "background": (0, 0, 1, 0), "distance": (0, 0, 1, 0), "foreground": (0, 0, -1, 0),
+    "background": (0, 0, 1, 0), "foreground": (0, 0, -1, 0),
     "left": (-1, 0, 0, 0), "right": (1, 0, 0, 0),
 }  # fmt: skip
 # Said of a thing without naming the other: "a cake with a cherry on top", "a house with a car in front".
@@ -185,7 +186,7 @@ SAME = _set("put set cut shut split spread cast hit let")
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-SHOWING = _set("show shows showing depict depicts depicting portray portrays portraying feature features featuring")
+SHOWING = _set("capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature features featuring")
 PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
@@ -223,9 +224,13 @@ PAIRS = {
 }  # fmt: skip
 # Adjectives, as WordNet does not know.
 COLOURS = _set("navy gold silver orange cream ivory")
+HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
+# Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
+CARRYING = _set("hold wear carry")
+STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -238,6 +243,8 @@ LOOSE = _set(
     vertically meanwhile
     """
 )
+# Where something moves to or along.
+MOTION = _set("into onto through past along across toward towards")
 MEASURES = _set(
     """
     metre metres meter meters foot feet inch inches cm centimeters centimetres km kilometers
@@ -262,6 +269,8 @@ HEADS = _set(
     design pixel-art
     """
 )
+# Pictures that are things among others: "a mural of a jaguar behind them".
+HANGING = _set("mural poster print fresco mosaic tapestry")
 # "a picture of a dog hangs above a sofa" is about the picture.
 HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
@@ -314,7 +323,7 @@ BODY = _set(
     thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
     """
 )
-POSSESSIVES = _set("my your his her its our their one both each")
+POSSESSIVES = _set("my your his her its our their")
 # Backdrops and what pictures are made on; with and without an article nothing rests on the second.
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
@@ -340,7 +349,7 @@ ABOUT = _set("work focus depend base concentrate shoot shot film capture call tu
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
     r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
-    r"|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"|under\s+(?:his|her|its|their)\s+breath|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"

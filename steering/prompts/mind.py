@@ -42,7 +42,7 @@ class Thing:
             return (self,)
         alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or idea(one.noun))]
         kind = self.article in ("", "the")
-        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind:
+        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
             alike.pop(0)
         return tuple(alike)
 
@@ -60,7 +60,7 @@ class Thing:
             return self.plural or self.noun in lex.CROWDS
         if pronoun in lex.NEUTER:
             return "p" not in kinds(self.noun)
-        return alive(self.noun) or self.phrase.text[:1].isupper()
+        return alive(self.noun) or self.phrase.text.split()[-1][0].isupper()
 
     @property
     def part(self) -> bool:
@@ -155,6 +155,7 @@ class Mind(NamedTuple):
     topic: Thing | None = None  # what the last sentence was about
     lately: tuple[Thing, ...] = ()  # the last three things that hang on nothing
     several: tuple[Thing, ...] = ()  # the last two plurals
+    hero: Thing | None = None  # the first person or animal
     held: tuple[Thing, ...] = ()  # the last two things that something is done to
     base: Thing | None = None  # on what the last thing rests
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"

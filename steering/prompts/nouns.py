@@ -48,7 +48,8 @@ def _joins(text: Text, i: int, determined: bool) -> bool:
     """Does the phrase go on: "a black and white cat", "a big, red dog", "fish and chips"?"""
     before, after = text.word(i - 1), text.word(i + 1)
     if text.word(i) == ",":
-        first = kinds(before)[0] == "a" or "a" in kinds(before) and adjective(after) and names(text, i + 2)
+        can = kinds(before)
+        first = can[0] == "a" or (can[0] in "dg" or "a" in can) and adjective(after) and names(text, i + 2)
         return determined and first and noun(text, i + 1)
     adjectives = adjective(before) and adjective(after) and noun(text, i + 2)
     return text.word(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)

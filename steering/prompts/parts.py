@@ -7,7 +7,7 @@ from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
 from . import lexicon as lex
 from .splitter import Piece
 from .forms import is_plural
-from .vocabulary import kinds, stems
+from .vocabulary import alive, kinds, stems
 
 
 class Part(NamedTuple):
@@ -28,6 +28,7 @@ class Part(NamedTuple):
     begins: bool = False
     inverted: bool = False
     following: str = ""
+    then: str = ""  # the text of the next piece
 
 
 def parts(pieces: list[Piece]) -> Iterator[Part]:
@@ -46,7 +47,8 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
             yield Part("side", piece, place=piece.place, begins=begins, inverted=_inverted(pieces, begins, i))
         else:
             begins = piece.kind == "adverb" and _begins(pieces, i - 1)
-            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=_kind(pieces, i))
+            then = pieces[i].text if i < len(pieces) else ""
+            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=_kind(pieces, i), then=then)
 
 
 def _kind(pieces: list[Piece], i: int) -> str:
@@ -77,8 +79,8 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     if kind not in ("thing", "pronoun", "which", "each other"):
         if {"on", "around"} & set(relations):
             return Part("preposition", piece), i
-        return Part("adverb", piece, relations[:1]), i
-    if kind == "thing" and unsuited(pieces[i], relations):
+        return Part("adverb", piece, relations[:1], begins=begins, following=kind), i
+    if kind == "thing" and unsuited(pieces[i], relations, piece.text):
         return Part("preposition", piece), i
     objects, after = _objects(pieces, i, relations)
     relations = _middle(piece, relations, objects)
@@ -131,20 +133,22 @@ def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]
     return relations
 
 
-def unsuited(piece: Piece, relations: tuple[str, ...]) -> bool:
+def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     """Is the thing no object of the relations: a part of the subject's own body, a backdrop, "on a sunny day"?"""
     can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
     bare = article in ("", "the") and "'s" not in piece.phrase.text.replace("’", "'")
-    own = article in lex.POSSESSIVES
+    own, bare = article in lex.POSSESSIVES, bare or article in ("one", "both", "each")
     if stem & lex.BACKDROPS - {"screen", "canvas"} or (stem & lex.BODY and (bare or own)) or ("b" in can and own):
         return True
+    if words == "by" and alive(piece.text):
+        return True  # "a painting by the master"
     if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):
         return True
     if article == "the" and _one_word(piece) and piece.text.endswith("est"):
         return True  # "among the richest"
     if "on" in relations:
         no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
-        return bool(stem & no or "i" in can or piece.phrase.text[0].isdigit())
+        return bool(stem & no or ("i" in can and not article) or piece.phrase.text[0].isdigit())
     if "around" in relations:
         return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
     return False

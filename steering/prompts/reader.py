@@ -89,6 +89,11 @@ def comma(mind: Mind, part: Part) -> Mind:
 
 def verb(mind: Mind, text: str) -> Mind:
     clause = mind.clause
+    if clause.nearest and clause.since_thing == {"comma"} and "g" in kinds(text) and (first := mind.sentence.first):
+        # "1girl, kimono, sitting on a bench"
+        if alive(first.noun) and not alive(clause.nearest.noun) or not clause.nearest.article and first is not clause.nearest:
+            mind = mind.in_clause(nearest=first, free=first)
+            clause = mind.clause
     # "a letter that she never opened is under the door", "people who are not eating sit there"
     ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
@@ -119,7 +124,7 @@ def relation(mind: Mind, part: Part) -> Mind:
         case "each other":
             return to_each_other(mind, part)
         case kind:  # which: "a table on which a cat sleeps"
-            nearest = mind.clause.nearest
+            nearest = mind.clause.nearest or mind.clause.old
             if nearest is None:
                 return note(mind, kind, preposition="")
             return mind.wait(Statement(part.piece.start, part.relations, (nearest,)))
@@ -150,14 +155,17 @@ def thing(mind: Mind, part: Part) -> Mind:
         mind = mind.say(replace(waiting, subjects=(new,))).in_sentence(waiting=None, waited=(new, waiting))
     elif waiting_place:  # "on the left (is) a window"
         mind = place(mind.in_sentence(waiting_place=None, waited=(new, waiting_place)), *_placing(waiting_place, new))
-    elif sentence.waited and new.listed and sentence.waited[0] in new.group and part.following not in BEGINS:
+    elif sentence.waited and new.listed and sentence.waited[0] in new.group and not _goes_on(part):
         mind = _also(mind, new)
     if sentence.row and not new.hanging:
         mind = _in_row(mind, new, piece.start)
     return _remember(mind, new)
 
 
-BEGINS = ("relation", "side", "adverb", "row")
+def _goes_on(part: Part) -> bool:
+    """Is something else said of the thing, "and a cat sits on it"? "A cup and a vase stand" is said of both."""
+    both = part.following == "verb" and ("v" in kinds(part.then) or part.then in lex.PLURAL_BE)
+    return part.following in ("relation", "side", "adverb", "row", "verb") and not both
 
 
 def _placing(waiting: tuple[int, Direction], thing: Thing) -> tuple[int, Thing, Direction]:
@@ -241,4 +249,5 @@ def _remember(mind: Mind, new: Thing) -> Mind:
     if not mind.sentence.first and not new.scene and not new.missing:
         mind = mind.in_sentence(first=new)
     several = (new, *mind.several[:1]) if new.plural else mind.several
+    mind = mind._replace(hero=new) if not mind.hero and alive(new.noun) else mind
     return mind._replace(lately=(new, *mind.lately[:2]), several=several).in_clause(free=new, **fresh)

@@ -123,7 +123,7 @@ class _Splitter:
             return self._add("not", 2)
         if self._before() == "thing" and word in lex.SOMEBODY | lex.PERSONS:
             return self._add("which")  # "the statue everyone photographs"
-        hers = word == "her" and (noun(text, i + 1) or following in lex.PLURALS)
+        hers = word == "her" and (noun(text, i + 1) or following in lex.PLURALS) and not is_verb(text, i + 1)
         if hers or (word == "that" and self._that_one(following)):
             return False  # "that dog", "her dog"
         if word in ("both", "all") and (starts_place(text, i + 1) or following in lex.BE | lex.LEADS):
@@ -166,7 +166,9 @@ class _Splitter:
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             # "can see", "has left"
             or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
-            or (before == "not" and text.word(i - 2) in lex.AUXILIARIES)
+            or (before in lex.NOT and kinds(word)[0] in "vzgd")
+            # "1girl, holding umbrella"
+            or (stems(word) & lex.CARRYING and word.endswith("ing") and self._before() in ("comma", "stop", "thing"))
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
@@ -222,6 +224,8 @@ class _Splitter:
             return True
         if (m := lex.TOP_BOTTOM.match(plain, start)) and self._top_bottom(m):
             return True
+        if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
+            return self._add("relation", relation="near")
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         if m := lex.NAMED_WAYS.match(plain, start):
@@ -229,6 +233,11 @@ class _Splitter:
         if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
             return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
         return False
+
+    def _beside(self) -> bool:
+        """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """
+        last = self.text.word(self.i - 1)
+        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) or last in lex.STAYING))
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
@@ -240,7 +249,7 @@ class _Splitter:
             return self._add_match("relation", m, relation=relation)
         if m["of"]:
             after = self.text.index(self.i, m.end())
-            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             if not m["lead"] and whole and self._before() in ("stop", "comma"):  # "the left side of the image shows"
                 return self._add("side", after + 2 - self.i, place=place)
             if not m["lead"] and before in ("bit", "little", "much", "nothing", "part", "piece"):
@@ -266,7 +275,7 @@ class _Splitter:
         if m["of"]:
             after = self.text.index(self.i, m.end())
             # "at the top of the picture"
-            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             return whole and self._add("side", after + 2 - self.i, place=place)
         if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m):
             return False
@@ -303,6 +312,9 @@ class _Splitter:
         if loose(text, first) and not half and not names(text, first + 1):
             return False
         begin = after_determiners(text, first + half)
+        if begin == first and self._before() == "verb" and self._says_how(first):
+            self.i += 1
+            return True
         end = self._phrase_end(begin, begin > first)
         if end == begin:
             self.i = begin  # "this", "one" name no thing of their own
@@ -323,6 +335,12 @@ class _Splitter:
         self.i = after_remark(text, end)
         return True
 
+    def _says_how(self, i: int) -> bool:
+        """ "an oven glowing orange", "the middle is empty" """
+        word = self.text.word(i)
+        plain = kinds(word)[0] == "a" and "n" not in kinds(word)
+        return (plain or word in lex.HUES) and not names(self.text, i + 1)
+
     def _phrase_end(self, begin: int, determined: bool) -> int:
         end, verb = phrase_end(self.text, begin, determined)
         self.verb_at = self.verb_at if verb is None else verb
@@ -336,6 +354,8 @@ class _Splitter:
         if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
             return end  # "Position: left of a dog"
         heads = following == "of" and name in lex.HEADS and self._before() in ("stop", "comma", "there")
+        if name in lex.HANGING and self.pieces and begin > first:
+            return None  # "a mural of a jaguar behind them"
         # "a photo of a dog" is about the dog, "a photo of a dog hangs above a sofa" about the photo
         if heads and word(self._phrase_end(after_determiners(self.text, end + 1), True)) not in lex.HUNG:
             return end + 1

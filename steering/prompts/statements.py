@@ -9,6 +9,9 @@ from .parts import Part, surrounded
 from .vocabulary import finite, idea, kinds, stems
 
 
+OWN = lex.POSSESSIVES - {"my", "your"}
+
+
 def to_thing(mind: Mind, part: Part) -> Mind:
     """ "left of a dog", "between a lamp and a book" """
     clause, between = mind.clause, "between" in part.relations
@@ -19,7 +22,8 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
-    idle = [thing for thing in subjects if part.piece.text.startswith("am") and idea(thing.noun) and not thing.article]
+    idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
+    idle += [thing for thing in subjects if rests and idea(thing.noun) or (thing.article in OWN and "b" in kinds(thing.noun))]
     none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
     if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
@@ -43,7 +47,8 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     """ "a jacket over a shirt", "a man in a coat over a suit" """
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
-    return bool(both and {"above", "below", "on", "around", "inside"} & set(part.relations))
+    own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
+    return bool((both or own) and {"above", "below", "on", "around", "inside"} & set(part.relations))
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
@@ -82,7 +87,7 @@ def to_each_other(mind: Mind, part: Part) -> Mind:
 def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
     """The one thing, or none, that "it" or "them" stands for when said about the subject; nearer ones go before."""
     said = mind.sentence.said
-    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground, *mind.held)
+    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground, *mind.held, mind.hero)
     things = [thing for thing in topics if thing]
     if pronoun in lex.PLURAL_PRONOUNS:
         things = [thing for thing in (*things, *mind.several) if thing.fits(pronoun)] + things
@@ -97,8 +102,11 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     thing = clause.free
     if thing and begins and (thing.scene or (object and thing.phrase.name == object.phrase.name)):
         return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
-    if clause.nearest and clause.nearest.missing and not begins:
-        return (clause.nearest,)  # "a car park with no car in front of a cinema"
+    nearest = clause.nearest
+    if nearest and nearest.missing and nearest.article == "no" and not nearest.part and not begins:
+        return (nearest,)  # "a car park with no car in front of a cinema"
+    if nearest and nearest.hanging and clause.since_thing == {"verb"} and _done_to(nearest, clause.verb):
+        return (nearest,)
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
     if thing:
@@ -110,6 +118,13 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     if clause.nearest and not begins:
         return (clause.nearest.holder or clause.nearest,)
     return ()
+
+
+def _done_to(thing: Thing, verb: str) -> bool:
+    """ "steam rises from a cart parked under a bridge", "a girl looks at a cat sitting on a sofa" """
+    seen = thing.hangs == "at" or stems(thing.hangs) & (lex.GAZING | {"watch"})
+    parked = "d" in kinds(verb) and thing.hangs in lex.PREPOSITIONS - lex.HAVING - {"in", "on", "around"}
+    return bool((seen or parked) and not finite(verb))
 
 
 def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing, ...]:
@@ -124,7 +139,7 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
         return tuple(alike)
     # "a man pulls a sled behind him"
     done = nearest.hanging and not nearest.owner and nearest.holder and pronoun not in lex.NEUTER
-    if done and nearest.hangs not in lex.PREPOSITIONS and nearest.holder.fits(pronoun):
+    if done and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and nearest.holder.fits(pronoun):
         return (nearest,)
     if not nearest.hangs:
         return nearest.together if not begins else (nearest,)
@@ -139,6 +154,8 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
         return (owner,)  # "a sofa with a cat on its left"
     if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
         opposite = OPPOSITE.get(said.relations[0]) == relations[0]
+        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not opposite:
+            return said.subjects[:1]  # "a bottle floats above water, petals drifting around it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
     return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)

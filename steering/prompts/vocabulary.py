@@ -87,7 +87,7 @@ def finite(verb: str) -> bool:
 
 def alive(word: str) -> bool:
     """Is it a person or an animal?"""
-    return bool({"p", "c"} & set(kinds(word)))
+    return bool({"p", "c"} & set(kinds(word.lstrip("0123456789"))))
 
 
 def idea(word: str) -> bool:
