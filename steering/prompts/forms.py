@@ -114,7 +114,8 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     can = kinds(word)
     if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
         return False
-    named = names(text, i + 1)  # a noun may follow
+    # A noun may follow; but "the middle stays empty".
+    named = names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2) or length > 0)
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
     # A noun can stand before, "a mammoth stands".
     headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
@@ -128,6 +129,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
         following = text.word(i + 1)
         # "an oven glowing orange"
         acting = taking or alive(before) or kinds(following)[0] in "sgdz" or (adjective(following) and not names(text, i + 2))
+        acting = acting or not set("na") & set(can)  # "a robot pouring milk"
         lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
         return headed and lower and (acting or not name)
     if "z" in can:

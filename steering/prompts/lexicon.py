@@ -179,6 +179,7 @@ TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # Endings that tell an adjective, or whose a thing is.
 ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
+PERSON_ENDINGS = ("ist", "ista", "ician", "man", "woman", "boy", "girl", "grapher", "smith", "keeper", "maker", "rider")
 # Verbs whose past form looks like the present one.
 SAME = _set("put set cut shut split spread cast hit let")
 
@@ -225,12 +226,13 @@ PAIRS = {
 # Adjectives, as WordNet does not know.
 COLOURS = _set("navy gold silver orange cream ivory")
 HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
+LINKING = BE | _set("stay remain look seem appear")
 # Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
 CARRYING = _set("hold wear carry")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -254,7 +256,7 @@ MEASURES = _set(
 )
 QUANTITIES = _set("lot lots plenty load loads bit")  # "a lot of stress" is about stress
 SOMEBODY = _set("someone somebody everyone everybody")
-NOBODY = _set("nobody nothing none noone anything anyone anybody")
+NOBODY = _set("space nobody nothing none noone anything anyone anybody")
 
 # --- Pictures, and what is no thing in them -----------------------------------------------------------------------
 
@@ -320,16 +322,17 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 BODY = _set(
     """
     head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
-    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
+    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket lapel cuff hem brim paw fur mane breath
     """
 )
 POSSESSIVES = _set("my your his her its our their")
 # Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+TIMES = _set("morning afternoon evening night day noon dawn dusk time date moment")
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio
+    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain leash break parchment vellum
     artstation deviantart behance pinterest unsplash instagram youtube kodak
     monday tuesday wednesday thursday friday saturday sunday
     """
@@ -337,19 +340,19 @@ NOT_ON = _set(
 BARE_NOT_ON = _set(
     """
     fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
-    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
     """
 )
 NOT_AROUND = _set("silence darkness world globe town corner clock block noon midnight house time place city country area year campus")
 # After these "on" says of what, and not where: "focus on", "shot on film".
-ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count")
+ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count write written")
 
 # --- Idioms ------------------------------------------------------------------------------------------------------
 
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
     r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
-    r"|under\s+(?:his|her|its|their)\s+breath|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"

@@ -40,7 +40,7 @@ class Thing:
         """Itself and those that "and" joins with it, "a dog, a fox and a cat"; not "a garden, a dog"."""
         if not self.listed:
             return (self,)
-        alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or idea(one.noun))]
+        alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))]
         kind = self.article in ("", "the")
         while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
             alike.pop(0)
@@ -60,7 +60,9 @@ class Thing:
             return self.plural or self.noun in lex.CROWDS
         if pronoun in lex.NEUTER:
             return "p" not in kinds(self.noun)
-        return alive(self.noun) or self.phrase.text.split()[-1][0].isupper()
+        words = self.phrase.text.split()
+        name = words[-1][0].isupper() and (len(words) > 1 or kinds(self.noun) == "n") and not self.article
+        return alive(self.noun) or name
 
     @property
     def part(self) -> bool:
@@ -117,6 +119,7 @@ class Placed(NamedTuple):
     place: Direction
     holder: Thing | None = None  # what it may be beside instead, "a bed with a lamp on the left"
     said: bool = True  # else only the place of one as seen from another, "a bird above, a fish below"
+    bare: bool = False  # "two slices left"
 
 
 class Clause(NamedTuple):

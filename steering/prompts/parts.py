@@ -48,7 +48,10 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
         else:
             begins = piece.kind == "adverb" and _begins(pieces, i - 1)
             then = pieces[i].text if i < len(pieces) else ""
-            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=_kind(pieces, i), then=then)
+            following = _kind(pieces, i)
+            if following == "relation" and _kind(pieces, i + 1) not in ("thing", "pronoun", "which", "each other"):
+                following = "adverb"
+            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=following, then=then)
 
 
 def _kind(pieces: list[Piece], i: int) -> str:
@@ -133,18 +136,29 @@ def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]
     return relations
 
 
+def _alone(piece: Piece) -> bool:
+    """Is it no compound, "harbour mouth"?"""
+    return all(kinds(word)[0] != "n" for word in piece.phrase.name.split()[:-1])
+
+
+def _unowned(piece: Piece) -> bool:
+    return "'s" not in piece.phrase.text.replace("’", "'")
+
+
 def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     """Is the thing no object of the relations: a part of the subject's own body, a backdrop, "on a sunny day"?"""
     can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
-    bare = article in ("", "the") and "'s" not in piece.phrase.text.replace("’", "'")
+    bare = article in ("", "the") and _unowned(piece)
     own, bare = article in lex.POSSESSIVES, bare or article in ("one", "both", "each")
-    if stem & lex.BACKDROPS - {"screen", "canvas"} or (stem & lex.BODY and (bare or own)) or ("b" in can and own):
+    if stem & lex.BACKDROPS - {"screen", "canvas"} or (_unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)):
         return True
+    if stem & lex.BODY and {"on", "around"} & set(relations):
+        return True  # "a parrot on a pirate's shoulder"
     if words == "by" and alive(piece.text):
         return True  # "a painting by the master"
     if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):
         return True
-    if article == "the" and _one_word(piece) and piece.text.endswith("est"):
+    if article == "the" and _one_word(piece) and piece.text.endswith("est") and kinds(piece.text[:-3])[0] == "a":
         return True  # "among the richest"
     if "on" in relations:
         no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
@@ -186,5 +200,6 @@ def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     if not _one_word(piece):
         return piece.text in lex.FIGURATIVE
     if not piece.article:
-        return piece.text in lex.IDIOMS | lex.BARE_IDIOMS
+        lens = piece.text == "camera" and DIRECTIONS.get(relations[0], NOWHERE)[0]  # "a lens left of camera"
+        return not lens and piece.text in lex.IDIOMS | lex.BARE_IDIOMS
     return piece.text in lex.IDIOMS and piece.article in ("the", "this")

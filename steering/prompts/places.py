@@ -30,14 +30,17 @@ def side(mind: Mind, part: Part) -> Mind:
     """A place in the picture: of the nearest thing, or of the next one where it begins a clause."""
     clause, start = mind.clause, part.piece.start
     to = part.piece.text.startswith("to")
-    if stems(clause.verb) & (lex.LOOKING | lex.MOVING if to else lex.LOOKING) or clause.negated:
+    hangs = clause.nearest.hangs if clause.nearest else ""
+    if (stems(clause.verb) | stems(hangs)) & (lex.LOOKING | lex.MOVING if to else lex.LOOKING) or clause.negated:
         return mind
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
         thing, holder = _bearer(mind)
+        if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
+            return mind  # "hair swept to the left"
         for one in (thing,) if holder else thing.together:
-            mind = place(mind, start, one, part.place, holder, whole=" of" in part.piece.text)
+            mind = place(mind, start, one, part.place, holder, whole=" of" in part.piece.text, bare=part.piece.text in ("left", "right"))
         return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
     return mind
 
@@ -63,20 +66,23 @@ def place(
     holder: Thing | None = None,
     said: bool = True,
     whole: bool = False,
+    bare: bool = False,
 ) -> Mind:
     """Remember that the thing stands there, or say it of the landmark that the sentence has already.
 
     holder: what it may be beside instead; said: is it a place in the picture; whole: for sure, "of the picture"?
+    bare: only with another one, "a dog left, a cat right".
     """
     if thing.missing:
         return mind
     before, relation = mind.sentence.said, NAME_OF.get(where)
     if before and relation and before.relations[0] in DIRECTIONS and not whole:
-        one_axis = any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
+        pair = any(a and b for one in mind.placed[-1:] for a, b in zip(one.place, where, strict=True))
+        one_axis = not pair and any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
         others = (*before.objects, *before.subjects)
         if one_axis and all(thing.phrase.span != other.phrase.span for other in others):
             return mind.say(Statement(start, (relation,), before.objects, None, (thing,)))
-    return mind._replace(placed=(*mind.placed, Placed(start, thing, where, holder, said)))
+    return mind._replace(placed=(*mind.placed, Placed(start, thing, where, holder, said, bare)))
 
 
 def row(mind: Mind, part: Part) -> Mind:
@@ -92,10 +98,10 @@ def row(mind: Mind, part: Part) -> Mind:
 
 def pair_places(mind: Mind) -> Mind:
     """The places of things, and each thing against the one before: "a boat on the left, a car on the right"."""
-    placed = mind.placed
+    placed = mind.placed if len(mind.placed) > 1 else tuple(one for one in mind.placed if not one.bare)
     held = [one for one in placed if one.holder]
     if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
-        start, thing, where, holder, _ = held[0]  # "a bed with a lamp on the left"
+        start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):
         placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)

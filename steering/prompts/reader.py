@@ -78,10 +78,12 @@ def divide(mind: Mind, kind: str) -> Mind:
 
 def comma(mind: Mind, part: Part) -> Mind:
     """A comma or dash; the second one may end an aside: "the queen, gilded and immense, sits above"."""
+    if mind.sentence.waiting_place and mind.clause.verb and not mind.clause.nearest:
+        mind = mind.in_sentence(waiting_place=None)  # "the right side is dark, a violin"
     mind = divide(mind, "comma")
     clause = mind.clause
     before = clause.dash if part.kind == "dash" else clause.aside
-    listed = clause.nearest is not None and before in clause.nearest.group
+    listed = clause.nearest is not None and clause.nearest.listed and before in clause.nearest.group
     if before and part.following in ("verb", "relation", "side") and not listed:
         return mind.in_clause(nearest=before, free=before, since_thing=frozenset({"comma"}), aside=None, dash=None)
     return mind.in_clause(dash=clause.free) if part.kind == "dash" else mind.in_clause(aside=clause.free)
@@ -94,6 +96,9 @@ def verb(mind: Mind, text: str) -> Mind:
         if alive(first.noun) and not alive(clause.nearest.noun) or not clause.nearest.article and first is not clause.nearest:
             mind = mind.in_clause(nearest=first, free=first)
             clause = mind.clause
+    if not clause.nearest and "comma" in clause.since_relation and "g" in kinds(text) and not mind.sentence.said:
+        mind = mind.in_clause(free=mind.sentence.first)
+        clause = mind.clause
     # "a letter that she never opened is under the door", "people who are not eating sit there"
     ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
@@ -133,6 +138,7 @@ def relation(mind: Mind, part: Part) -> Mind:
 def end_sentence(mind: Mind) -> Mind:
     opening = mind.sentence.opening
     topic = opening.subjects[0] if opening else mind.sentence.first
+    topic = None if topic and topic.noun in lex.PRONOUNS else topic
     topic = topic if topic and topic.article != "its" else mind.topic or topic
     return mind._replace(topic=topic, sentence=Sentence(), clause=Clause())
 
@@ -194,7 +200,7 @@ def _tag(part: Part) -> bool:
 def _in_row(mind: Mind, new: Thing, start: int) -> Mind:
     """The next in a row; after "and" comes the last one, and a style has no article: "a cup, a vase, oil painting"."""
     last = mind.sentence.last_in_row
-    if last and (last.listed or (last.article and not new.article)):
+    if last and (last.listed or (last.article and not new.article and not new.listed)):
         return mind.in_sentence(row="")
     if last:
         mind = mind.say(Statement(start, (mind.sentence.row,), (new,), None, (last,)))

@@ -153,7 +153,7 @@ class _Splitter:
     def _verb(self) -> bool:
         i, text = self.i, self.text
         word, before = text.word(i), text.word(i - 1)
-        if not noun(text, i) or (before in lex.DETERMINERS and self._before() != "which"):
+        if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
             return False
         named = names(text, i + 1)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
@@ -164,6 +164,7 @@ class _Splitter:
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
+            or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))
             # "can see", "has left"
             or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
             or (before in lex.NOT and kinds(word)[0] in "vzgd")
@@ -174,7 +175,7 @@ class _Splitter:
             or (names(text, i) and self._after_which())
             # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
             or (placed and before in lex.BE and lower)
-            or (placed and before == "," and self._after_aside(word))
+            or (placed and before == "," and self.pieces[-2:-1] and self.pieces[-2].kind != "side" and self._after_aside(word))
         )
         return found and self._add("verb")
 
@@ -224,20 +225,21 @@ class _Splitter:
             return True
         if (m := lex.TOP_BOTTOM.match(plain, start)) and self._top_bottom(m):
             return True
-        if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
-            return self._add("relation", relation="near")
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
-        if m := lex.NAMED_WAYS.match(plain, start):
+        m, adverb = lex.NAMED_WAYS.match(plain, start), lex.ADVERB_WAYS.match(plain, start)
+        if m and not (adverb and adverb.end() > m.end()):  # "on top"
             return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
-        if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
-            return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
+        if adverb and self._ends(adverb):
+            return self._add_match("adverb", adverb, relation=lex.ADVERBS[" ".join(adverb[0].split())])
+        if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
+            return self._add("relation", relation="near")
         return False
 
     def _beside(self) -> bool:
         """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """
-        last = self.text.word(self.i - 1)
-        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) or last in lex.STAYING))
+        last = self.pieces[-1].text if self.pieces else ""
+        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING))
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
@@ -266,6 +268,8 @@ class _Splitter:
             self._add_match("relation", m, relation=relation)
             self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
             return True
+        if not m["lead"] and before in lex.PERFECT_BEFORE:
+            return False  # "the train has left"
         if m["lead"] in (None, "from") and not self._stands_alone(m):
             return False
         return self._add_match("side", m, place=place)
@@ -277,7 +281,7 @@ class _Splitter:
             # "at the top of the picture"
             whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             return whole and self._add("side", after + 2 - self.i, place=place)
-        if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m):
+        if " ".join(m[0].split()) in lex.ADVERBS or not (m["colon"] or self._ends(m)):
             return False
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
 
@@ -294,7 +298,7 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
-        turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING)  # "the camera pans left"
+        turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"
         return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m) and not turns
 
     # --- things ---------------------------------------------------------------------------------------------------
@@ -312,7 +316,7 @@ class _Splitter:
         if loose(text, first) and not half and not names(text, first + 1):
             return False
         begin = after_determiners(text, first + half)
-        if begin == first and self._before() == "verb" and self._says_how(first):
+        if begin == first and self._before() in ("verb", "join") and self._says_how(first):
             self.i += 1
             return True
         end = self._phrase_end(begin, begin > first)
@@ -338,7 +342,7 @@ class _Splitter:
     def _says_how(self, i: int) -> bool:
         """ "an oven glowing orange", "the middle is empty" """
         word = self.text.word(i)
-        plain = kinds(word)[0] == "a" and "n" not in kinds(word)
+        plain = kinds(word)[0] == "a" and ("n" not in kinds(word) or stems(self.pieces[-1].text) & lex.LINKING)
         return (plain or word in lex.HUES) and not names(self.text, i + 1)
 
     def _phrase_end(self, begin: int, determined: bool) -> int:

@@ -6,7 +6,7 @@ from ..relations import OPPOSITE
 from . import lexicon as lex
 from .mind import Mind, Statement, Thing
 from .parts import Part, surrounded
-from .vocabulary import finite, idea, kinds, stems
+from .vocabulary import alive, finite, kinds, stems
 
 
 OWN = lex.POSSESSIVES - {"my", "your"}
@@ -23,7 +23,10 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
     idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
-    idle += [thing for thing in subjects if rests and idea(thing.noun) or (thing.article in OWN and "b" in kinds(thing.noun))]
+    idle += [thing for thing in subjects if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)]
+    idle += [thing for thing in subjects if "on" in part.relations and (stems(thing.noun) & lex.BODY or (
+        thing.noun in lex.HEADS and last.scene
+    ))]
     none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
     if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
@@ -48,7 +51,7 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
     own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
-    return bool((both or own) and {"above", "below", "on", "around", "inside"} & set(part.relations))
+    return bool((both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside"))
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
@@ -81,7 +84,8 @@ def to_each_other(mind: Mind, part: Part) -> Mind:
         group = list(mind.lately[1::-1])  # "a man with a hat and a dog side by side"
     pairs = zip(group, group[1:], strict=False)
     statements = (Statement(part.piece.start, part.relations, (other,), None, (one,)) for one, other in pairs)
-    return mind.say(*statements).begin_clause(nearest)
+    mind = mind.say(*statements).begin_clause(nearest)
+    return mind.in_clause(nearest=nearest, free=nearest, since_thing=frozenset({"with"}))
 
 
 def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
@@ -103,15 +107,14 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     if thing and begins and (thing.scene or (object and thing.phrase.name == object.phrase.name)):
         return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
     nearest = clause.nearest
-    if nearest and nearest.missing and nearest.article == "no" and not nearest.part and not begins:
+    if nearest and nearest.missing and nearest.article == "no" and nearest.hangs and not nearest.part and not begins:
         return (nearest,)  # "a car park with no car in front of a cinema"
     if nearest and nearest.hanging and clause.since_thing == {"verb"} and _done_to(nearest, clause.verb):
         return (nearest,)
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
     if thing:
-        one = "z" in kinds(clause.verb) or clause.verb in ("is", "was")  # "it is noon and a dog sleeps"
-        return (thing,) if one else thing.together
+        return _all(thing, clause.verb)
     if said:
         main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
         return said.subjects if main_clause else (clause.old,) if clause.old else ()
@@ -120,10 +123,16 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     return ()
 
 
+def _all(thing: Thing, verb: str) -> tuple[Thing, ...]:
+    """The thing and those joined with it, but "it is noon and a dog sleeps"."""
+    return (thing,) if "z" in kinds(verb) or verb in ("is", "was") else thing.together
+
+
 def _done_to(thing: Thing, verb: str) -> bool:
     """ "steam rises from a cart parked under a bridge", "a girl looks at a cat sitting on a sofa" """
     seen = thing.hangs == "at" or stems(thing.hangs) & (lex.GAZING | {"watch"})
-    parked = "d" in kinds(verb) and thing.hangs in lex.PREPOSITIONS - lex.HAVING - {"in", "on", "around"}
+    stuck = thing.hangs in lex.HAVING and thing.holder and not alive(thing.holder.noun)  # "a coat with a patch sewn on"
+    parked = "d" in kinds(verb) and (stuck or thing.hangs in lex.PREPOSITIONS - lex.HAVING - {"in", "on", "around"})
     return bool((seen or parked) and not finite(verb))
 
 
@@ -142,20 +151,24 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
     if done and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and nearest.holder.fits(pronoun):
         return (nearest,)
     if not nearest.hangs:
-        return nearest.together if not begins else (nearest,)
+        return _all(nearest, clause.verb) if not begins else (nearest,)
     return _subjects(mind, begins, None)[:1]
 
 
 def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject: Thing | None) -> tuple[Thing, ...]:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
-    owner = subject.holder if subject and subject.hanging else None
+    owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
     if owner and owner.fits(pronoun):
         return (owner,)  # "a sofa with a cat on its left"
     if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
         opposite = OPPOSITE.get(said.relations[0]) == relations[0]
-        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not opposite:
+        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not (
+            opposite or finite(mind.clause.verb)
+        ):
             return said.subjects[:1]  # "a bottle floats above water, petals drifting around it"
+        if mind.sentence.waited and said.subjects[0] is mind.sentence.waited[0] and not opposite:
+            return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
     return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)
