@@ -131,7 +131,7 @@ def listed(folder: Path) -> dict[str, str]:
         given = letters(word, can[word], met[word], kind, takes)
         rare = not met[word].total() and (len(word) > 12 or "-" in word)
         regular = given == "r" and word.endswith("ly")
-        if given == "n" or (given in ("np", "nc", "ni") and not met[word].total()) or rare or regular:
+        if given == "n" or (given in ("nc", "ni") and not met[word].total()) or rare or regular:
             ends = word.endswith(("ly", "ed", "ing", "s", *KNOWN))  # what looks like something else
             if not (ends and "n" in given):
                 continue

@@ -8,7 +8,7 @@ import re
 
 from . import lexicon as lex
 from .text import Text
-from .vocabulary import kinds, one_thing
+from .vocabulary import alive, kinds, one_thing
 
 # --- Words of place -------------------------------------------------------------------------------------------------
 
@@ -47,7 +47,9 @@ def comes_last(text: Text, m: re.Match) -> bool:
 
 def is_end(text: Text, i: int) -> bool:
     """Does no noun stand at i, so that "on the left" is a place and not the beginning of "on the left wall"?"""
-    return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES
+    can, taking = kinds(text.word(i)), closed(text, i + 1) or i + 1 == len(text.words)
+    acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
+    return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 
 
 # --- Parts of a noun phrase -----------------------------------------------------------------------------------------
@@ -56,8 +58,19 @@ def is_end(text: Text, i: int) -> bool:
 def closed(text: Text, i: int) -> bool:
     """Is it a word that no noun phrase contains? The letter in "A is left of B" may be one."""
     word = text.word(i)
+    if word in lex.MODALS and named_so(text, i):
+        return False
     letter = word == "a" and (text.word(i + 1) in lex.BE or starts_place(text, i + 1) or place_follows(text, i + 1))
     return word in lex.CLOSED and not letter
+
+
+def named_so(text: Text, i: int) -> bool:
+    """Is it the name that another follows, "Will Turner"?"""
+    if i + 1 >= len(text.words):
+        return False
+    (one, end), (two, last) = ((word.start, word.end) for word in text.words[i : i + 2])
+    titles = text.prompt[one].isupper() and text.prompt[two].isupper()
+    return titles and not text.prompt[one:end].isupper() and not text.prompt[two:last].isupper()
 
 
 def noun(text: Text, i: int) -> bool:
@@ -67,7 +80,9 @@ def noun(text: Text, i: int) -> bool:
 
 def loose(text: Text, i: int) -> bool:
     """Is it an adverb or the like, which no noun phrase ends with?"""
-    word = text.word(i)
+    word, before = text.word(i), text.word(i - 1)
+    if word in lex.HEADS and text.word(i + 1) == "of" or before.endswith(("'s", "’s")):
+        return False  # "a film still of", "a horse's back"
     return word in lex.LOOSE or kinds(word)[0] == "r"
 
 
@@ -87,11 +102,6 @@ def is_plural(word: str) -> bool:
     return "s" in kinds(word) or word in lex.PLURAL_WORDS
 
 
-def person(word: str) -> bool:
-    """Is it a person or an animal, who does what the next word says?"""
-    return bool({"p", "c"} & set(kinds(word)))
-
-
 # --- Verbs ----------------------------------------------------------------------------------------------------------
 
 
@@ -104,9 +114,11 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     can = kinds(word)
     if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
         return False
-    named = names(text, i + 1)  # a noun may follow
+    # A noun may follow; but "the middle stays empty".
+    named = names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2) or length > 0)
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
-    headed = length > 0 and not adjective(before)  # a noun can stand before
+    # A noun can stand before, "a mammoth stands".
+    headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
     if "g" in can:
         if one_thing(word, text.word(i + 1)):
             return False  # "a hotel swimming pool"
@@ -114,7 +126,10 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
             return False  # "a stone building"
         if not named:
             return True
-        acting = taking or person(before) or kinds(text.word(i + 1))[0] in "sgd"
+        following = text.word(i + 1)
+        # "an oven glowing orange"
+        acting = taking or alive(before) or kinds(following)[0] in "sgdz" or (adjective(following) and not names(text, i + 2))
+        acting = acting or not set("na") & set(can)  # "a robot pouring milk"
         lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
         return headed and lower and (acting or not name)
     if "z" in can:
@@ -148,8 +163,9 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
         return True  # "black smoke twists into nothing"
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
-    proper = text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
-    return proper or (can[0] == "z" and person(before))
+    proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
+    proper = proper and text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
+    return proper or (can[0] == "z" and alive(before))
 
 
 def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bool) -> bool:
@@ -157,11 +173,17 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
         return length > 0 or not named
+    if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
+        return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
-    joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each)
-    if headed and (joined or _several(text, i - 1)) and (not named or taking):
+    joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
+    several = _several(text, i - 1)
+    if headed and (joined or several) and (not named or taking):
         return True
+    following = text.word(i + 1)
+    if headed and ((several and (can[0] == "v" or kinds(following)[0] == "s")) or following in lex.MOTION):
+        return True  # "two men play dominoes", "three nuns on a Vespa speed through a town"
     # "near the cheese stand three mice", "above the street hang red lanterns"
     behind = text.word(i + 1) in lex.PLURALS or kinds(text.word(i + 1))[0] in "as"
     return headed and behind and determiner not in ("a", "an") and "m" in can

@@ -49,12 +49,13 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:{_ways(NAMED)}|on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s))(?![\w'’-])")
+NAMED_WAYS = re.compile(rf"(?:on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])")
 # "surrounded by", and the same the other way round, "a moat surrounding a castle".
 SURROUNDED = re.compile(
     r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
     r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
 )
+ABOUT_PLACES = re.compile(rf"\b(?:{_ways(NAMED)}|left|right|on)\b")
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -73,12 +74,13 @@ LEFT_RIGHT = re.compile(
     """,
     re.VERBOSE,
 )
+AND_RIGHT = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?:\s+sides?)?\s+of(?![\w'’-])")
 UPPER = _set("upper top above over")
 # "at the top (of)", "in the background", "on top".
 TOP_BOTTOM = re.compile(
     r"""
     (?:(?P<lead>at|on|in|to|along|across)\s+)?(?:the\s+)?(?:very\s+|far\s+|extreme\s+)?
-    (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground|distance)
+    (?P<place>top|bottom|upper|lower|middle|cent(?:er|re)|background|foreground)
     (?:[\s-]*(?P<part>half|part|edge|side|third|area|portion|section|row|centre|center|middle))?
     (?P<of>\s+of)?
     (?![\w'’-])
@@ -89,7 +91,7 @@ TOP_BOTTOM = re.compile(
 PLACES = {
     "top": (0, -1, 0, 0), "upper": (0, -1, 0, 0), "bottom": (0, 1, 0, 0), "lower": (0, 1, 0, 0),
     "middle": (0, 0, 0, 0), "center": (0, 0, 0, 0), "centre": (0, 0, 0, 0),
-    "background": (0, 0, 1, 0), "distance": (0, 0, 1, 0), "foreground": (0, 0, -1, 0),
+    "background": (0, 0, 1, 0), "foreground": (0, 0, -1, 0),
     "left": (-1, 0, 0, 0), "right": (1, 0, 0, 0),
 }  # fmt: skip
 # Said of a thing without naming the other: "a cake with a cherry on top", "a house with a car in front".
@@ -133,6 +135,7 @@ DETERMINERS = ARTICLES | PLURALS | _set("this that one each every another no any
 PRONOUNS = _set("it him her them he she they")
 NEUTER = _set("it its")
 PLURAL_PRONOUNS = _set("them they their")
+CROWDS = _set("couple pair group crowd family team band class trio duo")
 JOINS = _set("and & but while plus whereas yet")
 LEADS = _set("to on at in")
 RELATIVES = _set("which that who whom whose")
@@ -176,6 +179,7 @@ TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # Endings that tell an adjective, or whose a thing is.
 ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
+PERSON_ENDINGS = ("ist", "ista", "ician", "man", "woman", "boy", "girl", "grapher", "smith", "keeper", "maker", "rider")
 # Verbs whose past form looks like the present one.
 SAME = _set("put set cut shut split spread cast hit let")
 
@@ -183,13 +187,14 @@ SAME = _set("put set cut shut split spread cast hit let")
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-PICTURING = HAVING - {"without"} | _set("which showing shows containing contains featuring features depicting depicts displaying")
+SHOWING = _set("capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature features featuring")
+PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
-LOOKING = GAZING | _set("face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
+LOOKING = GAZING | _set("pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
 MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
@@ -219,10 +224,15 @@ PAIRS = {
     ("spaghetti", "meatballs"), ("chips", "salsa"), ("strawberries", "cream"), ("bow", "arrow"), ("hammer", "sickle"),
 }  # fmt: skip
 # Adjectives, as WordNet does not know.
-COLOURS = _set("navy gold silver orange cream rose olive ivory coral mint lavender violet")
+COLOURS = _set("navy gold silver orange cream ivory")
+HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
+LINKING = BE | _set("stay remain look seem appear")
+# Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
+CARRYING = _set("hold wear carry")
+STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s", "waves": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -235,6 +245,8 @@ LOOSE = _set(
     vertically meanwhile
     """
 )
+# Where something moves to or along.
+MOTION = _set("into onto through past along across toward towards")
 MEASURES = _set(
     """
     metre metres meter meters foot feet inch inches cm centimeters centimetres km kilometers
@@ -244,7 +256,7 @@ MEASURES = _set(
 )
 QUANTITIES = _set("lot lots plenty load loads bit")  # "a lot of stress" is about stress
 SOMEBODY = _set("someone somebody everyone everybody")
-NOBODY = _set("nobody nothing none noone anything anyone anybody")
+NOBODY = _set("space nobody nothing none noone anything anyone anybody")
 
 # --- Pictures, and what is no thing in them -----------------------------------------------------------------------
 
@@ -259,6 +271,8 @@ HEADS = _set(
     design pixel-art
     """
 )
+# Pictures that are things among others: "a mural of a jaguar behind them".
+HANGING = _set("mural poster print fresco mosaic tapestry")
 # "a picture of a dog hangs above a sofa" is about the picture.
 HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
@@ -308,35 +322,37 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 BODY = _set(
     """
     head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
-    thumb chest torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back
+    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket lapel cuff hem brim paw fur mane breath
     """
 )
-POSSESSIVES = _set("my your his her its our their one both each")
+POSSESSIVES = _set("my your his her its our their")
 # Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+TIMES = _set("morning afternoon evening night day noon dawn dusk time date moment")
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio
+    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain leash break parchment vellum
+    artstation deviantart behance pinterest unsplash instagram youtube kodak
     monday tuesday wednesday thursday friday saturday sunday
     """
 )
 BARE_NOT_ON = _set(
     """
     fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
-    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
     """
 )
-NOT_AROUND = _set("world globe town corner clock block noon midnight house time place city country area year campus")
+NOT_AROUND = _set("silence darkness world globe town corner clock block noon midnight house time place city country area year campus")
 # After these "on" says of what, and not where: "focus on", "shot on film".
-ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count")
+ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count write written")
 
 # --- Idioms ------------------------------------------------------------------------------------------------------
 
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
-    r"(?:behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
-    r"|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
+    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
@@ -373,7 +389,7 @@ FIGURATIVE = _set(
     """
 )
 # "over 100 years" is no relation, "over 3 houses" is.
-COUNTED = _set("years hours days minutes months weeks seconds times percent degrees pounds dollars")
+COUNTED = _set("year years hours days minutes months weeks seconds times percent degrees pounds dollars")
 # "the difference between a frog and a toad"
 BETWEEN_IDEAS = _set(
     """

@@ -10,6 +10,7 @@ from ..relations import Direction
 from ..words import Phrase, Wish
 from . import lexicon as lex
 from .forms import is_plural
+from .vocabulary import alive, idea, kinds
 
 
 @dataclass(frozen=True, eq=False)  # a thing is equal to itself alone
@@ -39,9 +40,9 @@ class Thing:
         """Itself and those that "and" joins with it, "a dog, a fox and a cat"; not "a garden, a dog"."""
         if not self.listed:
             return (self,)
-        alike = [one for one in self.group if not one.hanging and not one.scene and not one.missing]
+        alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))]
         kind = self.article in ("", "the")
-        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind:
+        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
             alike.pop(0)
         return tuple(alike)
 
@@ -52,6 +53,21 @@ class Thing:
     @property
     def plural(self) -> bool:
         return self.article in lex.PLURALS or is_plural(self.noun) or self.joined is not None
+
+    def fits(self, pronoun: str) -> bool:
+        """Can the pronoun stand for it: is "she" a person, "it" none, "they" several?"""
+        if pronoun in lex.PLURAL_PRONOUNS:
+            return self.plural or self.noun in lex.CROWDS
+        if pronoun in lex.NEUTER:
+            return "p" not in kinds(self.noun)
+        words = self.phrase.text.split()
+        name = words[-1][0].isupper() and (len(words) > 1 or kinds(self.noun) == "n") and not self.article
+        return alive(self.noun) or name
+
+    @property
+    def part(self) -> bool:
+        """Is it a part of what it hangs on, or worn by it?"""
+        return bool({"w", "b"} & set(kinds(self.noun)))
 
     @property
     def holds(self) -> bool:
@@ -66,7 +82,8 @@ class Thing:
     @property
     def hanging(self) -> bool:
         """Is it said about its holder, and not the other way round?"""
-        shown = self.hangs in lex.PICTURING and self.holder is not None and self.holder.holds
+        shows = self.hangs in lex.SHOWING  # "a window depicting a lion"
+        shown = shows or (self.hangs in lex.PICTURING and self.holder is not None and self.holder.holds)
         return bool(self.hangs) and not shown and not self.apart
 
 
@@ -100,7 +117,9 @@ class Placed(NamedTuple):
     start: int
     thing: Thing
     place: Direction
+    holder: Thing | None = None  # what it may be beside instead, "a bed with a lamp on the left"
     said: bool = True  # else only the place of one as seen from another, "a bird above, a fish below"
+    bare: bool = False  # "two slices left"
 
 
 class Clause(NamedTuple):
@@ -128,7 +147,7 @@ class Sentence(NamedTuple):
     landmark: tuple[Thing, ...] = ()  # what "its" stood for
     waiting: Statement | None = None  # what still has no subject
     waiting_place: tuple[int, Direction] | None = None  # the same of "on the left": its start and place
-    beside: tuple[Statement, ...] = ()  # "a sofa with a lamp on the right"
+    waited: tuple[Thing, Statement | tuple[int, Direction]] | None = None  # what came for it
     row: str = ""  # the relation of "from left to right"
     last_in_row: Thing | None = None
 
@@ -139,6 +158,9 @@ class Mind(NamedTuple):
     topic: Thing | None = None  # what the last sentence was about
     lately: tuple[Thing, ...] = ()  # the last three things that hang on nothing
     several: tuple[Thing, ...] = ()  # the last two plurals
+    hero: Thing | None = None  # the first person or animal
+    held: tuple[Thing, ...] = ()  # the last two things that something is done to
+    base: Thing | None = None  # on what the last thing rests
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"
     placed: tuple[Placed, ...] = ()
     stated: tuple[tuple[int, Wish], ...] = ()  # by the part read last, each with the start of its relation words

@@ -7,7 +7,7 @@ from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
 from . import lexicon as lex
 from .splitter import Piece
 from .forms import is_plural
-from .vocabulary import kinds, stems
+from .vocabulary import alive, kinds, stems
 
 
 class Part(NamedTuple):
@@ -28,6 +28,7 @@ class Part(NamedTuple):
     begins: bool = False
     inverted: bool = False
     following: str = ""
+    then: str = ""  # the text of the next piece
 
 
 def parts(pieces: list[Piece]) -> Iterator[Part]:
@@ -45,7 +46,12 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
             begins = _begins(pieces, i - 1)
             yield Part("side", piece, place=piece.place, begins=begins, inverted=_inverted(pieces, begins, i))
         else:
-            yield Part(piece.kind, piece, (piece.relation,), following=_kind(pieces, i))
+            begins = piece.kind == "adverb" and _begins(pieces, i - 1)
+            then = pieces[i].text if i < len(pieces) else ""
+            following = _kind(pieces, i)
+            if following == "relation" and _kind(pieces, i + 1) not in ("thing", "pronoun", "which", "each other"):
+                following = "adverb"
+            yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=following, then=then)
 
 
 def _kind(pieces: list[Piece], i: int) -> str:
@@ -72,12 +78,12 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     relations, i = _relations(pieces, i)
     after, kind = i + 1, _kind(pieces, i)
     if kind == "thing" and _idiom(pieces[i], relations):
-        return Part("adverb", piece, relations[:1]), after
+        return None, after
     if kind not in ("thing", "pronoun", "which", "each other"):
         if {"on", "around"} & set(relations):
             return Part("preposition", piece), i
-        return Part("adverb", piece, relations[:1]), i
-    if kind == "thing" and unsuited(pieces[i], relations):
+        return Part("adverb", piece, relations[:1], begins=begins, following=kind), i
+    if kind == "thing" and unsuited(pieces[i], relations, piece.text):
         return Part("preposition", piece), i
     objects, after = _objects(pieces, i, relations)
     relations = _middle(piece, relations, objects)
@@ -98,7 +104,7 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
     What something is said of begins anew: "left of a cat and a bird flies". Commas join only where many are meant.
     """
     found, after = [pieces[i]], i + 1
-    many = pieces[i - 1].text.endswith("by")
+    many = surrounded(pieces[i - 1])
     while pieces[i].kind == "thing":
         end = after
         while many and _kind(pieces, end) == "comma" and _kind(pieces, end + 1) == "thing":
@@ -114,6 +120,11 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
     return tuple(found), after
 
 
+def surrounded(piece: Piece) -> bool:
+    """Does the object stand around the subject, "surrounded by"?"""
+    return piece.relation == "around" and piece.text.endswith(" by")
+
+
 def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]) -> tuple[str, ...]:
     """The relations as the objects tell: "in the middle of (two trees, a lake, a table)", "at the bottom of a lake"."""
     words, thing = piece.text.split(), objects[0]
@@ -125,20 +136,35 @@ def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]
     return relations
 
 
-def unsuited(piece: Piece, relations: tuple[str, ...]) -> bool:
+def _alone(piece: Piece) -> bool:
+    """Is it no compound, "harbour mouth"?"""
+    return all(kinds(word)[0] != "n" for word in piece.phrase.name.split()[:-1])
+
+
+def _unowned(piece: Piece) -> bool:
+    return "'s" not in piece.phrase.text.replace("’", "'")
+
+
+def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     """Is the thing no object of the relations: a part of the subject's own body, a backdrop, "on a sunny day"?"""
     can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
-    bare = article in ("", "the") and "'s" not in piece.phrase.text.replace("’", "'")
-    own = article in lex.POSSESSIVES
-    if stem & lex.BACKDROPS - {"screen", "canvas"} or (stem & lex.BODY and (bare or own)) or ("b" in can and own):
+    bare = article in ("", "the") and _unowned(piece)
+    own, bare = article in lex.POSSESSIVES, bare or article in ("one", "both", "each")
+    if stem & lex.BACKDROPS - {"screen", "canvas"} or (_unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)):
         return True
-    if own and "w" in can and {"on", "around", "above", "below"} & set(relations):
+    if stem & lex.BODY and {"on", "around"} & set(relations):
+        return True  # "a parrot on a pirate's shoulder"
+    if words == "by" and alive(piece.text):
+        return True  # "a painting by the master"
+    if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):
         return True
+    if article == "the" and _one_word(piece) and piece.text.endswith("est") and kinds(piece.text[:-3])[0] == "a":
+        return True  # "among the richest"
     if "on" in relations:
         no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
-        return bool(stem & no or "i" in can or piece.phrase.text[0].isdigit())
+        return bool(stem & no or ("i" in can and not article) or piece.phrase.text[0].isdigit())
     if "around" in relations:
-        return bool(stem & lex.NOT_AROUND and bare or "i" in can or piece.phrase.text[0].isdigit())
+        return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
     return False
 
 
@@ -169,10 +195,11 @@ def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     """Is the relation word none, "over the years", "above average"?"""
     if "between" in relations and piece.phrase.text.isdigit():
         return True
-    if piece.text in lex.COUNTED and piece.phrase.text[0].isdigit():
+    if piece.phrase.text[0].isdigit() and lex.COUNTED & set(piece.phrase.name.split()):
         return True
     if not _one_word(piece):
         return piece.text in lex.FIGURATIVE
     if not piece.article:
-        return piece.text in lex.IDIOMS | lex.BARE_IDIOMS
+        lens = piece.text == "camera" and DIRECTIONS.get(relations[0], NOWHERE)[0]  # "a lens left of camera"
+        return not lens and piece.text in lex.IDIOMS | lex.BARE_IDIOMS
     return piece.text in lex.IDIOMS and piece.article in ("the", "this")

@@ -5,20 +5,24 @@ from ..words import Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
-from .vocabulary import stems
+from .vocabulary import alive, finite, stems
 
 NAME_OF_PLACE = {place: name for name, place in PLACES.items()}
 
 
-def adverb(mind: Mind, start: int, relation: str) -> Mind:
-    """ "a house with a car in front"; "a bird above, a fish below" """
-    thing = mind.clause.nearest
+def adverb(mind: Mind, part: Part) -> Mind:
+    """ "a house with a car in front"; "a bird above, a fish below"; "a castle on a hill. Below, a river flows" """
+    thing, start, relation = mind.clause.nearest, part.piece.start, part.relations[0]
+    base = mind.base or mind.topic
+    if part.begins and base and part.following in ("comma", "thing") and not mind.sentence.first:
+        return mind.wait(Statement(start, (relation,), (base,)))
     if thing is None or thing.missing or mind.clause.negated:
         return mind
     if thing.owner and not thing.owner.scene:
-        return mind.say(Statement(start, (relation,), (thing.owner,), None, (thing,)))
+        mind = mind.say(Statement(start, (relation,), (thing.owner,), None, (thing,)))
+        return mind.in_clause(since_thing=mind.clause.since_thing | {"with"})
     if relation in DIRECTIONS:
-        return place(mind, start, thing, DIRECTIONS[relation], beside=True)
+        return place(mind, start, thing, DIRECTIONS[relation], said=False)
     return mind
 
 
@@ -26,63 +30,88 @@ def side(mind: Mind, part: Part) -> Mind:
     """A place in the picture: of the nearest thing, or of the next one where it begins a clause."""
     clause, start = mind.clause, part.piece.start
     to = part.piece.text.startswith("to")
-    away = lex.LOOKING | lex.MOVING if to else lex.LOOKING
-    if stems(clause.verb) & away or clause.negated:
+    hangs = clause.nearest.hangs if clause.nearest else ""
+    if (stems(clause.verb) | stems(hangs)) & (lex.LOOKING | lex.MOVING if to else lex.LOOKING) or clause.negated:
         return mind
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
-        return place(mind, start, clause.nearest, part.place)
+        thing, holder = _bearer(mind)
+        if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
+            return mind  # "hair swept to the left"
+        for one in (thing,) if holder else thing.together:
+            mind = place(mind, start, one, part.place, holder, whole=" of" in part.piece.text, bare=part.piece.text in ("left", "right"))
+        return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
     return mind
 
 
-def place(mind: Mind, start: int, thing: Thing, where: Direction, fronted: bool = False, beside: bool = False) -> Mind:
+def _bearer(mind: Mind) -> tuple[Thing, Thing | None]:
+    """Whose place it is, "a cook in a blue apron on the left"; and what this one may be beside instead."""
+    thing, clause = mind.clause.nearest, mind.clause
+    holder = thing.holder
+    if not thing.hanging or not holder or holder.scene:
+        return thing, None
+    if thing.hangs in lex.HAVING and not (finite(clause.verb) or alive(holder.noun) or thing.part):
+        return thing, holder
+    acts = thing.hangs not in lex.PREPOSITIONS and not thing.part and not alive(holder.noun)
+    seen = stems(thing.hangs) & lex.GAZING
+    return thing if acts or seen or thing.hangs == "which" else holder, None
+
+
+def place(
+    mind: Mind,
+    start: int,
+    thing: Thing,
+    where: Direction,
+    holder: Thing | None = None,
+    said: bool = True,
+    whole: bool = False,
+    bare: bool = False,
+) -> Mind:
     """Remember that the thing stands there, or say it of the landmark that the sentence has already.
 
-    fronted: the place stands before its thing, "on the left (is) a window", which then is beside nothing.
+    holder: what it may be beside instead; said: is it a place in the picture; whole: for sure, "of the picture"?
+    bare: only with another one, "a dog left, a cat right".
     """
     if thing.missing:
         return mind
-    said, relation = mind.sentence.said, NAME_OF.get(where)
-    if said and relation and said.relations[0] in DIRECTIONS:
-        one_axis = any(a and b for a, b in zip(DIRECTIONS[said.relations[0]], where, strict=True))
-        others = (*said.objects, *said.subjects)
+    before, relation = mind.sentence.said, NAME_OF.get(where)
+    if before and relation and before.relations[0] in DIRECTIONS and not whole:
+        pair = any(a and b for one in mind.placed[-1:] for a, b in zip(one.place, where, strict=True))
+        one_axis = not pair and any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
+        others = (*before.objects, *before.subjects)
         if one_axis and all(thing.phrase.span != other.phrase.span for other in others):
-            return mind.say(Statement(start, (relation,), said.objects, None, (thing,)))
-    mind = mind._replace(placed=(*mind.placed, Placed(start, thing, where, said=not beside)))
-    if relation and thing.owner and not thing.owner.scene and not fronted:
-        statement = Statement(start, (relation,), (thing.owner,), None, (thing,))
-        return mind.in_sentence(beside=(*mind.sentence.beside, statement))
-    return mind
+            return mind.say(Statement(start, (relation,), before.objects, None, (thing,)))
+    return mind._replace(placed=(*mind.placed, Placed(start, thing, where, holder, said, bare)))
 
 
 def row(mind: Mind, part: Part) -> Mind:
     """ "from left to right: a dog, a cat and a bird", or the row before these words"""
-    group = mind.clause.nearest.group if mind.clause.nearest else []
+    nearest = mind.clause.nearest
+    nearest = mind.clause.free if nearest and nearest.hanging else nearest  # "three cups in a row from left to right"
+    group = nearest.group if nearest else []
     if len(group) < 2:
         return mind.in_sentence(row=part.relations[0]).in_clause(preposition="", verb="")
     pairs = zip(group, group[1:], strict=False)
     return mind.say(*(Statement(other.phrase.span[0], part.relations, (other,), None, (one,)) for one, other in pairs))
 
 
-def say_beside(mind: Mind) -> Mind:
-    """At a sentence's end, one thing beside another; two are a pair, "a bed with a lamp left and a desk right"."""
-    beside = mind.sentence.beside
-    if len(beside) != 1 or mind.placed[-1].thing is not beside[0].subjects[0]:
-        return mind
-    return mind.say(beside[0])._replace(placed=mind.placed[:-1])
-
-
 def pair_places(mind: Mind) -> Mind:
     """The places of things, and each thing against the one before: "a boat on the left, a car on the right"."""
-    mind = mind._replace(stated=mind.stated + tuple(
-        (start, Wish(thing.phrase, NAME_OF_PLACE[where])) for start, thing, where, said in mind.placed if said
-    ))
+    placed = mind.placed if len(mind.placed) > 1 else tuple(one for one in mind.placed if not one.bare)
+    held = [one for one in placed if one.holder]
+    if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
+        start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
+        return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
+    if len({one.holder for one in held}) > 1 or len(held) < len(placed):
+        placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)
+    places = ((one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place])) for one in placed if one.said)
+    mind = mind._replace(stated=(*mind.stated, *places))
     statements = []
-    for (_, one, a, _), (start, other, b, _) in zip(mind.placed, mind.placed[1:], strict=False):
-        way = [q - p for p, q in zip(a, b, strict=True)]
+    for one, other in zip(placed, placed[1:], strict=False):
+        way = [b - a for a, b in zip(one.place, other.place, strict=True)]
         relation = NAME_OF.get(tuple((s > 0) - (s < 0) for s in way))
-        corners = sum(map(bool, a)) > 1 and sum(map(bool, b)) > 1
+        corners = sum(map(bool, one.place)) > 1 and sum(map(bool, other.place)) > 1
         if relation and (corners or sum(map(bool, way)) == 1):
-            statements.append(Statement(start, (relation,), (one,), None, (other,)))
+            statements.append(Statement(other.start, (relation,), (one.thing,), None, (other.thing,)))
     return mind.say(*statements)

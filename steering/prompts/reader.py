@@ -6,13 +6,15 @@ kept in mind after it.
 
 from dataclasses import replace
 
+from ..relations import Direction
 from ..words import Wish
 from . import lexicon as lex
+from .forms import is_plural
 from .mind import Clause, Mind, Sentence, Statement, Thing
 from .parts import Part, parts
-from .places import adverb, pair_places, place, row, say_beside, side
+from .places import adverb, pair_places, place, row, side
 from .splitter import Piece
-from .vocabulary import finite, kinds, stems
+from .vocabulary import alive, finite, kinds, stems
 from .statements import meant, to_each_other, to_pronoun, to_thing
 
 
@@ -33,11 +35,11 @@ def step(mind: Mind, part: Part) -> Mind:
         case "relation":
             return relation(mind, part)
         case "thing":
-            return thing(mind, part.piece)
+            return thing(mind, part)
         case "pronoun":
-            return pronoun(mind, part.piece.text)
+            return pronoun(mind, part.piece)
         case "adverb":
-            return adverb(mind, part.piece.start, part.relations[0])
+            return adverb(mind, part)
         case "side":
             return side(mind, part)
         case "row":
@@ -48,7 +50,7 @@ def step(mind: Mind, part: Part) -> Mind:
             since = mind.clause.since_thing | {"preposition"}
             return mind.in_clause(preposition=part.piece.text, since_thing=since)
         case "not":
-            return mind.in_clause(negated=True)
+            return mind.in_clause(negated=True, verb="")
         case "both":
             return mind.in_clause(plural=True)
         case "comma" | "dash":
@@ -76,27 +78,44 @@ def divide(mind: Mind, kind: str) -> Mind:
 
 def comma(mind: Mind, part: Part) -> Mind:
     """A comma or dash; the second one may end an aside: "the queen, gilded and immense, sits above"."""
+    if mind.sentence.waiting_place and mind.clause.verb and not mind.clause.nearest:
+        mind = mind.in_sentence(waiting_place=None)  # "the right side is dark, a violin"
     mind = divide(mind, "comma")
     clause = mind.clause
     before = clause.dash if part.kind == "dash" else clause.aside
-    if before and part.following in ("verb", "relation", "side") and clause.nearest is not before:
+    listed = clause.nearest is not None and clause.nearest.listed and before in clause.nearest.group
+    if before and part.following in ("verb", "relation", "side") and not listed:
         return mind.in_clause(nearest=before, free=before, since_thing=frozenset({"comma"}), aside=None, dash=None)
     return mind.in_clause(dash=clause.free) if part.kind == "dash" else mind.in_clause(aside=clause.free)
 
 
 def verb(mind: Mind, text: str) -> Mind:
     clause = mind.clause
+    if clause.nearest and clause.since_thing == {"comma"} and "g" in kinds(text) and (first := mind.sentence.first):
+        # "1girl, kimono, sitting on a bench"
+        if alive(first.noun) and not alive(clause.nearest.noun) or not clause.nearest.article and first is not clause.nearest:
+            mind = mind.in_clause(nearest=first, free=first)
+            clause = mind.clause
+    if not clause.nearest and "comma" in clause.since_relation and "g" in kinds(text) and not mind.sentence.said:
+        mind = mind.in_clause(free=mind.sentence.first)
+        clause = mind.clause
+    # "a letter that she never opened is under the door", "people who are not eating sit there"
+    ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
         verb=text,
-        negated=clause.negated and text not in lex.BE,  # "a letter that she never opened is under the door"
+        negated=clause.negated and not ends,
         plural=clause.plural or "v" in kinds(text) or text in lex.PLURAL_BE,
         since_thing=clause.since_thing | {"verb"},
         since_relation=clause.since_relation | {"finite" if finite(text) else "participle"},
     )
 
 
-def pronoun(mind: Mind, text: str) -> Mind:
-    if things := meant(mind, text, None):
+def pronoun(mind: Mind, piece: Piece) -> Mind:
+    """What it stands for; a "she" whom nothing before explains stands for herself."""
+    things = meant(mind, piece.text, None)
+    if piece.text in ("he", "she", "they") and not (things and (things[0].fits(piece.text) or mind.topic)):
+        return _remember(mind, Thing(piece.phrase, piece.text))
+    if things:
         return mind.in_clause(nearest=things[0], free=things[0], since_thing=frozenset())
     return mind
 
@@ -110,16 +129,16 @@ def relation(mind: Mind, part: Part) -> Mind:
         case "each other":
             return to_each_other(mind, part)
         case kind:  # which: "a table on which a cat sleeps"
-            nearest = mind.clause.nearest
+            nearest = mind.clause.nearest or mind.clause.old
             if nearest is None:
                 return note(mind, kind, preposition="")
             return mind.wait(Statement(part.piece.start, part.relations, (nearest,)))
 
 
 def end_sentence(mind: Mind) -> Mind:
-    mind = say_beside(mind)
     opening = mind.sentence.opening
     topic = opening.subjects[0] if opening else mind.sentence.first
+    topic = None if topic and topic.noun in lex.PRONOUNS else topic
     topic = topic if topic and topic.article != "its" else mind.topic or topic
     return mind._replace(topic=topic, sentence=Sentence(), clause=Clause())
 
@@ -127,35 +146,83 @@ def end_sentence(mind: Mind) -> Mind:
 # --- things ---------------------------------------------------------------------------------------------------------
 
 
-def thing(mind: Mind, piece: Piece) -> Mind:
+def thing(mind: Mind, part: Part) -> Mind:
     """A thing comes up: it hangs on the one before, or words that wait for their thing are said of it."""
-    clause, sentence = mind.clause, mind.sentence
+    clause, sentence, piece = mind.clause, mind.sentence, part.piece
     if piece.text in lex.STYLE and not piece.article:
         return mind.in_clause(since_thing=clause.since_thing | {"comma"})
     waiting = sentence.waiting if clause.verb or not clause.preposition else None
     waiting_place = sentence.waiting_place if not clause.preposition and not waiting else None
-    new = _new_thing(mind, piece, free=bool(waiting or waiting_place))
+    if (waiting or waiting_place) and "comma" in clause.since_thing | clause.since_relation and _tag(part):
+        return mind  # "inside a library, ornate, soft light"
+    new = _new_thing(mind, part, free=bool(waiting or waiting_place))
     if waiting:  # "left of the door (is) a window"
         mind = mind._replace(ground=waiting.objects[0])
-        mind = mind.say(replace(waiting, subjects=(new,))).in_sentence(waiting=None)
+        mind = mind.say(replace(waiting, subjects=(new,))).in_sentence(waiting=None, waited=(new, waiting))
     elif waiting_place:  # "on the left (is) a window"
-        start, where = waiting_place
-        mind = place(mind.in_sentence(waiting_place=None), start, new, where, fronted=True)
+        mind = place(mind.in_sentence(waiting_place=None, waited=(new, waiting_place)), *_placing(waiting_place, new))
+    elif sentence.waited and new.listed and sentence.waited[0] in new.group and not _goes_on(part):
+        mind = _also(mind, new)
     if sentence.row and not new.hanging:
-        if sentence.last_in_row:
-            mind = mind.say(Statement(piece.start, (sentence.row,), (new,), None, (sentence.last_in_row,)))
-        mind = mind.in_sentence(last_in_row=new)
+        mind = _in_row(mind, new, piece.start)
     return _remember(mind, new)
 
 
-def _new_thing(mind: Mind, piece: Piece, free: bool) -> Thing:
+def _goes_on(part: Part) -> bool:
+    """Is something else said of the thing, "and a cat sits on it"? "A cup and a vase stand" is said of both."""
+    both = part.following == "verb" and ("v" in kinds(part.then) or part.then in lex.PLURAL_BE)
+    return part.following in ("relation", "side", "adverb", "row", "verb") and not both
+
+
+def _placing(waiting: tuple[int, Direction], thing: Thing) -> tuple[int, Thing, Direction]:
+    return waiting[0], thing, waiting[1]
+
+
+def _also(mind: Mind, new: Thing) -> Mind:
+    """ "on the sill (are) a jar and a cat": what was said of the first is said of those joined with it."""
+    first, words = mind.sentence.waited
+    group = new.group
+    for one in group[group.index(first) + 1 :]:
+        if isinstance(words, Statement):
+            mind = mind.say(replace(words, subjects=(one,)))
+        else:
+            mind = place(mind, *_placing(words, one))
+    return mind
+
+
+def _tag(part: Part) -> bool:
+    """Is it a word on the picture's style, as it stands in a list: no article, one thing, nothing said of it?"""
+    piece = part.piece
+    plain = kinds(piece.text)[0] == "a" and "n" not in kinds(piece.text)
+    return not piece.article and part.following in ("comma", "stop") and (plain or not is_plural(piece.text))
+
+
+def _in_row(mind: Mind, new: Thing, start: int) -> Mind:
+    """The next in a row; after "and" comes the last one, and a style has no article: "a cup, a vase, oil painting"."""
+    last = mind.sentence.last_in_row
+    if last and (last.listed or (last.article and not new.article and not new.listed)):
+        return mind.in_sentence(row="")
+    if last:
+        mind = mind.say(Statement(start, (mind.sentence.row,), (new,), None, (last,)))
+    return mind.in_sentence(last_in_row=new)
+
+
+def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
     """The thing and what it hangs on. free: no words before it make it hang."""
-    clause = mind.clause
+    clause, piece = mind.clause, part.piece
     holder, hangs = (None, "") if free else _holder(mind)
     joined = clause.nearest if clause.since_thing and clause.since_thing <= {"join", "comma"} else None
     listed = joined is not None and "join" in clause.since_thing
-    if joined and joined.hanging and not hangs and {"w", "b"} & set(kinds(piece.text)):
+    if joined and joined.hanging and joined.hangs in ("on", "around"):
+        joined, listed = None, False
+    worn = {"w", "b"} & set(kinds(piece.text))
+    verb = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
+    if joined and joined.hanging and not hangs and (worn or verb):
         holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
+    if {"join", "with"} <= clause.since_thing and not hangs and part.following in ("adverb", "side") and clause.nearest:
+        # "a cottage with a well in front and a barn behind"
+        holder = clause.nearest.owner or (clause.nearest if part.following == "adverb" else None)
+        hangs = "with" if holder else ""
     missing = (
         piece.article == "no"
         or piece.text in lex.NOBODY | lex.COUNTED
@@ -183,8 +250,10 @@ def _remember(mind: Mind, new: Thing) -> Mind:
     """It is the nearest thing now, and what stands since the last one is forgotten."""
     fresh = dict(nearest=new, preposition="", verb="", plural=False, negated=False, since_thing=frozenset())
     if new.hanging:
-        return mind.in_clause(**fresh)
+        held = (new, *mind.held[:1]) if new.hangs not in lex.PREPOSITIONS else mind.held
+        return mind._replace(held=held).in_clause(**fresh)
     if not mind.sentence.first and not new.scene and not new.missing:
         mind = mind.in_sentence(first=new)
     several = (new, *mind.several[:1]) if new.plural else mind.several
+    mind = mind._replace(hero=new) if not mind.hero and alive(new.noun) else mind
     return mind._replace(lately=(new, *mind.lately[:2]), several=several).in_clause(free=new, **fresh)

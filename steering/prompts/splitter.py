@@ -14,14 +14,15 @@ from .forms import (
     is_plural,
     is_verb,
     loose,
+    named_so,
     names,
     noun,
     place_follows,
     starts_place,
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
-from .text import text_of
-from .vocabulary import kinds
+from .text import Text, text_of
+from .vocabulary import kinds, stems
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ def _on_one_line(pieces: list[Piece]) -> list[Piece]:
         kept += pieces[end : end + 1]
         i = end + 1
     return kept
+
+
+def plain_after(text: Text, m: re.Match) -> str:
+    return text.plain[m.end() : m.end() + 40]
 
 
 class _Splitter:
@@ -118,7 +123,7 @@ class _Splitter:
             return self._add("not", 2)
         if self._before() == "thing" and word in lex.SOMEBODY | lex.PERSONS:
             return self._add("which")  # "the statue everyone photographs"
-        hers = word == "her" and (noun(text, i + 1) or following in lex.PLURALS)
+        hers = word == "her" and (noun(text, i + 1) or following in lex.PLURALS) and not is_verb(text, i + 1)
         if hers or (word == "that" and self._that_one(following)):
             return False  # "that dog", "her dog"
         if word in ("both", "all") and (starts_place(text, i + 1) or following in lex.BE | lex.LEADS):
@@ -127,10 +132,13 @@ class _Splitter:
             self.i += 1
             return True
         if kind := lex.KINDS.get(word):
-            return self._add(kind)
+            span = text.words[i].start, text.words[i].end
+            return self._add(kind, phrase=Phrase(text.prompt[slice(*span)], span))
         # "you can see"
         modal = word in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
         number = word == "one" and noun(text, i + 1)
+        if word in lex.MODALS and named_so(text, i):
+            return False
         if modal or word in lex.REFLEXIVES or (word in lex.AUXILIARIES and not number):
             self.i += 1
             return True
@@ -145,7 +153,7 @@ class _Splitter:
     def _verb(self) -> bool:
         i, text = self.i, self.text
         word, before = text.word(i), text.word(i - 1)
-        if not noun(text, i) or (before in lex.DETERMINERS and self._before() != "which"):
+        if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
             return False
         named = names(text, i + 1)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
@@ -156,14 +164,18 @@ class _Splitter:
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
+            or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))
             # "can see", "has left"
-            or before in lex.MODALS
+            or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
+            or (before in lex.NOT and kinds(word)[0] in "vzgd")
+            # "1girl, holding umbrella"
+            or (stems(word) & lex.CARRYING and word.endswith("ing") and self._before() in ("comma", "stop", "thing"))
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
             # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
             or (placed and before in lex.BE and lower)
-            or (placed and before == "," and self._after_aside(word))
+            or (placed and before == "," and self.pieces[-2:-1] and self.pieces[-2].kind != "side" and self._after_aside(word))
         )
         return found and self._add("verb")
 
@@ -195,6 +207,8 @@ class _Splitter:
             return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
+        if text.word(self.i) in ("centered", "centred") and self._ends_at(self.i + 1):
+            return self._add("side", place=NOWHERE)
         if m := lex.EACH_OTHER.match(plain, start):
             return self._add_match("each other", m)
         if m := lex.SIDE_BY_SIDE.match(plain, start):
@@ -213,22 +227,39 @@ class _Splitter:
             return True
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
-        if m := lex.NAMED_WAYS.match(plain, start):
+        m, adverb = lex.NAMED_WAYS.match(plain, start), lex.ADVERB_WAYS.match(plain, start)
+        if m and not (adverb and adverb.end() > m.end()):  # "on top"
             return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
-        if (m := lex.ADVERB_WAYS.match(plain, start)) and self._ends(m):
-            return self._add_match("adverb", m, relation=lex.ADVERBS[" ".join(m[0].split())])
+        if adverb and self._ends(adverb):
+            return self._add_match("adverb", adverb, relation=lex.ADVERBS[" ".join(adverb[0].split())])
+        if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
+            return self._add("relation", relation="near")
         return False
+
+    def _beside(self) -> bool:
+        """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """
+        last = self.pieces[-1].text if self.pieces else ""
+        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING))
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
         place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
+        both = not m["of"] and m["lead"] and lex.AND_RIGHT.match(plain_after(self.text, m))
+        if both:  # "to the left and right of a throne"
+            return self._add_match("relation", m, relation=relation)
         if m["of"]:
+            after = self.text.index(self.i, m.end())
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
+            if not m["lead"] and whole and self._before() in ("stop", "comma"):  # "the left side of the image shows"
+                return self._add("side", after + 2 - self.i, place=place)
+            if not m["lead"] and before in ("bit", "little", "much", "nothing", "part", "piece"):
+                return False  # "the last bit left of a melting snowman"
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            after = self._before() == "thing" or before in lex.BE
-            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or after):
+            named = self._before() == "thing" or before in lex.BE
+            if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or named):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
         if not m["colon"] and not self._ends(m):
@@ -237,6 +268,8 @@ class _Splitter:
             self._add_match("relation", m, relation=relation)
             self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
             return True
+        if not m["lead"] and before in lex.PERFECT_BEFORE:
+            return False  # "the train has left"
         if m["lead"] in (None, "from") and not self._stands_alone(m):
             return False
         return self._add_match("side", m, place=place)
@@ -246,15 +279,18 @@ class _Splitter:
         if m["of"]:
             after = self.text.index(self.i, m.end())
             # "at the top of the picture"
-            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE
+            whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             return whole and self._add("side", after + 2 - self.i, place=place)
-        if " ".join(m[0].split()) in lex.ADVERBS or not self._ends(m):
+        if " ".join(m[0].split()) in lex.ADVERBS or not (m["colon"] or self._ends(m)):
             return False
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
 
     def _ends(self, m: re.Match) -> bool:
         """Does no noun follow?"""
-        return is_end(self.text, self.text.index(self.i, m.end()))
+        return self._ends_at(self.text.index(self.i, m.end()))
+
+    def _ends_at(self, i: int) -> bool:
+        return is_end(self.text, i)
 
     def _stands_alone(self, m: re.Match) -> bool:
         """Does the place stand alone in brackets, before a colon or behind its thing: "left: a dog, cat right"?"""
@@ -262,7 +298,8 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
-        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m)
+        turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"
+        return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m) and not turns
 
     # --- things ---------------------------------------------------------------------------------------------------
 
@@ -271,11 +308,17 @@ class _Splitter:
         first, text, word = self.i, self.text, self.text.word
         if word(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
+        deep = "r" in kinds(word(first)) and kinds(word(first))[0] in "ar" and starts_place(text, first + 1)
+        if deep and self._before() in ("stop", "comma", "join"):
+            return False  # "deep within a cave"
         # "half a dozen eggs"
         half = word(first) == "half" and word(first + 1) in ("a", "an")
         if loose(text, first) and not half and not names(text, first + 1):
             return False
         begin = after_determiners(text, first + half)
+        if begin == first and self._before() in ("verb", "join") and self._says_how(first):
+            self.i += 1
+            return True
         end = self._phrase_end(begin, begin > first)
         if end == begin:
             self.i = begin  # "this", "one" name no thing of their own
@@ -296,6 +339,12 @@ class _Splitter:
         self.i = after_remark(text, end)
         return True
 
+    def _says_how(self, i: int) -> bool:
+        """ "an oven glowing orange", "the middle is empty" """
+        word = self.text.word(i)
+        plain = kinds(word)[0] == "a" and ("n" not in kinds(word) or stems(self.pieces[-1].text) & lex.LINKING)
+        return (plain or word in lex.HUES) and not names(self.text, i + 1)
+
     def _phrase_end(self, begin: int, determined: bool) -> int:
         end, verb = phrase_end(self.text, begin, determined)
         self.verb_at = self.verb_at if verb is None else verb
@@ -304,11 +353,13 @@ class _Splitter:
     def _after_no_thing(self, first: int, begin: int, end: int) -> int | None:
         """The index behind a noun phrase that names no thing, or None: "two metres above", "a photo of a dog"."""
         word, name, following = self.text.word, self.text.word(end - 1), self.text.word(end)
-        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of":
+        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of" and word(begin - 1) != "the":
             return end  # "two metres above"
         if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
             return end  # "Position: left of a dog"
         heads = following == "of" and name in lex.HEADS and self._before() in ("stop", "comma", "there")
+        if name in lex.HANGING and self.pieces and begin > first:
+            return None  # "a mural of a jaguar behind them"
         # "a photo of a dog" is about the dog, "a photo of a dog hangs above a sofa" about the photo
         if heads and word(self._phrase_end(after_determiners(self.text, end + 1), True)) not in lex.HUNG:
             return end + 1

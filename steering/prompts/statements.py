@@ -5,8 +5,11 @@ from dataclasses import replace
 from ..relations import OPPOSITE
 from . import lexicon as lex
 from .mind import Mind, Statement, Thing
-from .parts import Part
-from .vocabulary import finite, kinds, stems
+from .parts import Part, surrounded
+from .vocabulary import alive, finite, kinds, stems
+
+
+OWN = lex.POSSESSIVES - {"my", "your"}
 
 
 def to_thing(mind: Mind, part: Part) -> Mind:
@@ -15,17 +18,22 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     objects = [Thing(piece.phrase, piece.text, piece.article) for piece in part.objects]
     second = objects.pop() if between and len(objects) > 1 else None
     last = second or objects[-1]
-    rests, turned = bool({"on", "around"} & set(part.relations)), part.piece.text.endswith("by")
+    rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
-    none = any(thing.missing or thing.noun in no_things for thing in subjects)
+    idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
+    idle += [thing for thing in subjects if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)]
+    idle += [thing for thing in subjects if "on" in part.relations and (stems(thing.noun) & lex.BODY or (
+        thing.noun in lex.HEADS and last.scene
+    ))]
+    none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
     if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
     if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
         return hung(mind, last, part.piece.text)
     if subjects:
-        mind = mind._replace(ground=None if not rests else last).say(statement)
+        mind = mind._replace(ground=None, base=last if rests else mind.base).say(statement)
         return hung(mind, last, part.piece.text) if rests else mind.begin_clause(last)
     if part.begins:
         return mind.wait(statement)
@@ -42,23 +50,29 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     """ "a jacket over a shirt", "a man in a coat over a suit" """
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
-    return bool(both and {"above", "below", "on", "around", "inside"} & set(part.relations))
+    own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
+    return bool((both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside"))
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
     """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
-    subject = None if part.inverted else _subject_by_pronoun(mind, part.begins)
-    objects = _meant_beside(mind, part.objects[0].text, part.relations, subject)
+    word = part.objects[0].text
+    subjects = () if part.inverted else _subjects_by_pronoun(mind, part.begins, word)
+    subject = subjects[0] if subjects else None
+    objects = _meant_beside(mind, word, part.relations, subject)
     if subject and not objects and part.begins and part.following == "comma":
-        objects, subject = (subject,), None  # "a bookshop and, to its left, a cinema"
+        objects, subjects = (subject,), ()  # "a bookshop and, to its left, a cinema"
     if not objects or mind.clause.negated or (subject and subject.missing):
         return mind.begin_clause(None)
-    statement = Statement(part.piece.start, part.relations, objects, None, (subject,) if subject else ())
+    statement = Statement(part.piece.start, part.relations, objects, None, subjects)
     mind = mind.in_sentence(landmark=objects)
-    if "between" in part.relations and part.objects[0].text in lex.PLURAL_PRONOUNS:
+    if "between" in part.relations and word in lex.PLURAL_PRONOUNS:
         statement = _between_them(mind, statement, subject)
-    if subject:
-        return mind.say(statement).begin_clause(None)
+    if subjects:
+        mind = mind.say(statement).begin_clause(None)
+        # "a chest with a mirror inside it (on a rug)" is about the chest again
+        again = subject.owner if subject and subject.owner in objects else None
+        return mind.in_clause(nearest=again, free=again, since_thing=frozenset({"with"})) if again else mind
     return mind.wait(statement) if part.begins else mind
 
 
@@ -70,16 +84,19 @@ def to_each_other(mind: Mind, part: Part) -> Mind:
         group = list(mind.lately[1::-1])  # "a man with a hat and a dog side by side"
     pairs = zip(group, group[1:], strict=False)
     statements = (Statement(part.piece.start, part.relations, (other,), None, (one,)) for one, other in pairs)
-    return mind.say(*statements).begin_clause(nearest)
+    mind = mind.say(*statements).begin_clause(nearest)
+    return mind.in_clause(nearest=nearest, free=nearest, since_thing=frozenset({"with"}))
 
 
 def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
     """The one thing, or none, that "it" or "them" stands for when said about the subject; nearer ones go before."""
     said = mind.sentence.said
-    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground)
+    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground, *mind.held, mind.hero)
     things = [thing for thing in topics if thing]
     if pronoun in lex.PLURAL_PRONOUNS:
-        things = [thing for thing in (*things, *mind.several) if thing.plural] + things
+        things = [thing for thing in (*things, *mind.several) if thing.fits(pronoun)] + things
+    else:
+        things.sort(key=lambda thing: not thing.fits(pronoun))
     return tuple(thing for thing in things if thing is not subject)[:1]
 
 
@@ -89,10 +106,15 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     thing = clause.free
     if thing and begins and (thing.scene or (object and thing.phrase.name == object.phrase.name)):
         return ()  # "a room, under the window a bed"; "a sofa, and above the sofa a lamp"
+    nearest = clause.nearest
+    if nearest and nearest.missing and nearest.article == "no" and nearest.hangs and not nearest.part and not begins:
+        return (nearest,)  # "a car park with no car in front of a cinema"
+    if nearest and nearest.hanging and clause.since_thing == {"verb"} and _done_to(nearest, clause.verb):
+        return (nearest,)
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
     if thing:
-        return thing.together
+        return _all(thing, clause.verb)
     if said:
         main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
         return said.subjects if main_clause else (clause.old,) if clause.old else ()
@@ -101,26 +123,55 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     return ()
 
 
-def _subject_by_pronoun(mind: Mind, begins: bool) -> Thing | None:
+def _all(thing: Thing, verb: str) -> tuple[Thing, ...]:
+    """The thing and those joined with it, but "it is noon and a dog sleeps"."""
+    return (thing,) if "z" in kinds(verb) or verb in ("is", "was") else thing.together
+
+
+def _done_to(thing: Thing, verb: str) -> bool:
+    """ "steam rises from a cart parked under a bridge", "a girl looks at a cat sitting on a sofa" """
+    seen = thing.hangs == "at" or stems(thing.hangs) & (lex.GAZING | {"watch"})
+    stuck = thing.hangs in lex.HAVING and thing.holder and not alive(thing.holder.noun)  # "a coat with a patch sewn on"
+    parked = "d" in kinds(verb) and (stuck or thing.hangs in lex.PREPOSITIONS - lex.HAVING - {"in", "on", "around"})
+    return bool((seen or parked) and not finite(verb))
+
+
+def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing, ...]:
     """ "a table with a lamp above it" is about the lamp, "a man with a hat stands behind it" about the man."""
     clause = mind.clause
+    nearest = clause.nearest
     stands = finite(clause.verb) and "which" not in clause.since_thing
-    if clause.nearest and (not clause.nearest.hangs or (clause.nearest.owner and not stands)):
-        return clause.nearest
-    subjects = _subjects(mind, begins, None)
-    return subjects[0] if subjects else None
+    if not nearest:
+        return _subjects(mind, begins, None)[:1]
+    if nearest.owner and not stands:
+        alike = [one for one in nearest.group if one.owner is nearest.owner] if nearest.listed else [nearest]
+        return tuple(alike)
+    # "a man pulls a sled behind him"
+    done = nearest.hanging and not nearest.owner and nearest.holder and pronoun not in lex.NEUTER
+    if done and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and nearest.holder.fits(pronoun):
+        return (nearest,)
+    if not nearest.hangs:
+        return _all(nearest, clause.verb) if not begins else (nearest,)
+    return _subjects(mind, begins, None)[:1]
 
 
 def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject: Thing | None) -> tuple[Thing, ...]:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
-    if subject and subject.owner:
-        return (subject.owner,)  # "a sofa with a cat on its left"
-    if subject and said and subject is not said.subjects[0] and not landmark:
+    owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
+    if owner and owner.fits(pronoun):
+        return (owner,)  # "a sofa with a cat on its left"
+    if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
         opposite = OPPOSITE.get(said.relations[0]) == relations[0]
+        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not (
+            opposite or finite(mind.clause.verb)
+        ):
+            return said.subjects[:1]  # "a bottle floats above water, petals drifting around it"
+        if mind.sentence.waited and said.subjects[0] is mind.sentence.waited[0] and not opposite:
+            return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
-    return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground)
+    return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)
 
 
 def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> Statement:

@@ -8,7 +8,15 @@ from . import lexicon as lex
 # What is no word of the prompt: weights "(a dog:1.2)", LoRA tags, embeddings. Counts are bounded to keep time linear.
 WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
 TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+|\b(?:score|source|rating)_\w+", re.IGNORECASE)
-BREAK = re.compile(r"\bBREAK\b")
+BREAK = re.compile(r"\b(?:BREAK|AND)\b")
+# Text in the picture: a sign reading "Fresh eggs".
+QUOTED = re.compile(
+    r"""(?P<said>\b(?:reads?|reading|says?|saying|said|titled|entitled|named|called|text|words?|title|caption|slogan|letters|
+    stamped|labell?ed|lettering|inscription|inscribed|written|printed|quote|phrase|message|logo|captioned|for|with)[\s:,]{1,3})?
+    (?:(?-i:(?P<capitals>[A-Z]{2,}(?:\s[A-Z]{2,})*)\b)|["“](?P<text>[^"“”\n]{1,200})["”]|(?<!\w)['‘](?P<single>[^'‘’\n]{1,200})['’](?!\w))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+NEGATIVE = re.compile(r"\bnegative(?: prompt)?\s{0,3}:[^\n]*", re.IGNORECASE)
 BLANKS = str.maketrans(dict.fromkeys('()[]{}"“”\\*_', " "))
 NO_OWNER = "left|right|above|below|over|under|behind|next|near|beside|on|to|in|is|are|and|with"
 OWNERS = rf"(?<=s)['’](?=\s+(?!(?:{NO_OWNER})\b)\w)"
@@ -63,7 +71,19 @@ def _plain(prompt: str) -> str:
     def blank(match: re.Match) -> str:
         return " " * len(match[0])
 
-    text = BREAK.sub("    .", prompt)
+    def quoted(match: re.Match) -> str:
+        """Blank what is written in the picture, not a thing in quotation marks, nor a whole prompt in them."""
+        text, said = match["text"] or match["single"] or match["capitals"], match["said"] or ""
+        whole = not said and 5 * len(text) > 4 * len(prompt)
+        sentence = match["text"] and lex.ABOUT_PLACES.search(text.lower()) and not whole
+        sure = said and not prompt.isupper() and (match["text"] or said.strip(" :,").lower() not in ("for", "with"))
+        if sentence or (sure and not whole):
+            return said + " " * (len(match[0]) - len(said))
+        return match[0]
+
+    text = NEGATIVE.sub(blank, QUOTED.sub(quoted, prompt))
+    if not prompt.isupper():
+        text = BREAK.sub(lambda match: " " * (len(match[0]) - 1) + ".", text)
     text = TAG.sub(blank, WEIGHT.sub(blank, text)).translate(BLANKS)
     return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in text)
 

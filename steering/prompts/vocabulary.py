@@ -43,12 +43,12 @@ def kinds(word: str) -> str:
     if word.endswith("ly") and len(word) > 4:
         return "r"
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return _inflected(word, "s") or "s"
+        return _inflected(word, "s") or ("sp" if word.removesuffix("s").endswith(lex.PERSON_ENDINGS) else "s")
     if len(word) > 4 and word.endswith("ing"):
         return _inflected(word, "g") or "ga"
     if len(word) > 4 and word.endswith("ed") and not word.endswith("eed"):
         return _inflected(word, "d") or "da"
-    return "n"
+    return "np" if word.endswith(lex.PERSON_ENDINGS) else "n"
 
 
 def _inflected(word: str, form: str) -> str:
@@ -69,7 +69,7 @@ def stems(word: str) -> frozenset[str]:
         if word.endswith(ending):
             stem = word.removesuffix(ending)
             found.update(stem + letters for letters in instead if len(stem + letters) > 2)
-            if DOUBLED.search(stem):
+            if ending in ("ed", "ing") and DOUBLED.search(stem):
                 found.add(stem[:-1])
     return frozenset(found)
 
@@ -83,3 +83,13 @@ def one_thing(first: str, second: str) -> bool:
 def finite(verb: str) -> bool:
     """Does it say what its subject does, "sits", where "sitting" and "seated" say how it is?"""
     return verb in lex.BE or bool({"v", "z"} & set(kinds(verb)))
+
+
+def alive(word: str) -> bool:
+    """Is it a person or an animal?"""
+    return bool({"p", "c"} & set(kinds(word.lstrip("0123456789"))))
+
+
+def idea(word: str) -> bool:
+    """Is it a time, a state or the like more than a thing?"""
+    return "i" in kinds(word) and kinds(word)[0] == "n"
