@@ -225,13 +225,14 @@ def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     same prompts that were made in the same go, since a machine is not always equally fast."""
     table = []
     for task in TASKS:
-        plain = {(r["prompt"], r["go"]): r for r in done.values() if (r["task"], r["method"]) == (task, "plain")}
+        plain = of_method(done, "plain")
         for method in methods:
-            records = [r for r in done.values() if (r["task"], r["method"]) == (task, method)]
-            if not records:
+            made = {number: r for number, r in of_method(done, method).items() if r["task"] == task}
+            if not made:
                 continue
-            beside = [r for r in records if (r["prompt"], r["go"]) in plain]
-            usual = sum(plain[r["prompt"], r["go"]]["seconds"] for r in beside)
+            records = list(made.values())
+            pairs = [(r, plain[number]) for number, r in made.items() if number in plain]
+            beside = [(r, usual) for r, usual in pairs if r["go"] == usual["go"]]
             n, right = len(records), sum(r["right"] for r in records)
             there = sum(r["there"] for r in records)
             seconds = sum(r["seconds"] for r in records) / n
@@ -241,10 +242,21 @@ def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
                 "relation_correct": round(right / n, 3), "ci95": interval(right, n),
                 "correct_where_present": round(right / max(there, 1), 3),
                 "seconds_per_image": round(seconds, 3),
-                "time_ratio": round(sum(r["seconds"] for r in beside) / usual, 2) if beside else math.nan,
+                "time_ratio": ratio(beside),
                 "gradient_steps": round(sum(r["gradient_steps"] for r in records) / n, 2),
             })  # fmt: skip
     return table
+
+
+def ratio(beside: list[tuple[dict, dict]]) -> float:
+    """How often the time of the second ones the first ones took."""
+    seconds = [sum(record["seconds"] for record in records) for records in zip(*beside, strict=True)]
+    return round(seconds[0] / seconds[1], 2) if seconds else math.nan
+
+
+def of_method(done: dict[str, dict], method: str) -> dict[str, dict]:
+    """A method's records by task and number of the prompt: one prompt can be drawn twice."""
+    return {key.removesuffix(f" {method}"): r for key, r in done.items() if r["method"] == method}
 
 
 def sheet(done: dict[str, dict], folder: Path) -> Image.Image:
@@ -289,12 +301,12 @@ def apart(one: dict, other: dict) -> float:
 def side_effects(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     """One row a method, over all tasks: what becomes of the pictures that plain has right, and of all pictures'
     colours, beside the plain picture of the same noise. Of "plain" itself: beside that of another prompt."""
-    plain = {(r["task"], r["prompt"]): r for r in done.values() if r["method"] == "plain"}
+    plain = of_method(done, "plain")
     others = list(plain.values())[1:]
     table = []
     for method in methods:
-        records = [r for r in done.values() if r["method"] == method and (r["task"], r["prompt"]) in plain]
-        beside = [(r, plain[r["task"], r["prompt"]]) for r in records]
+        beside = [(r, plain[number]) for number, r in of_method(done, method).items() if number in plain]
+        records = [r for r, _ in beside]
         kept = [r for r, usual in beside if usual["right"]]
         if method == "plain":
             beside = list(zip(records, others, strict=False))
