@@ -31,8 +31,8 @@ test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.
 families: setup  ## test every family and write what was verified to nodes/host/FAMILIES.md
 	@$(VENV) -m pytest tests/host/test_families.py --write-families
 
-bench: setup  ## plain against steered, with figures; N="60 40 30" SEED=2 BENCH="--strength 1"
-	@$(VENV) bench/accuracy.py --prompts $(or $(N),60 40 30) --seed $(or $(SEED),2) $(BENCH)
+bench: setup  ## plain against steered, with figures; N="200 120 60" SEED=2 BENCH="--strength 1"
+	@$(VENV) bench/accuracy.py --prompts $(or $(N),200 120 60) --seed $(or $(SEED),2) $(BENCH)
 
 bench-wishes: setup  ## each relation by the loss without training; N=40 SEED=1
 	@$(VENV) bench/wishes.py --prompts $(or $(N),40) --seed $(or $(SEED),1) $(BENCH)

@@ -1,6 +1,6 @@
 """Plain against steered, with figures.
 
-    python bench/accuracy.py --prompts 60 40 30 --seed 2
+    python bench/accuracy.py --prompts 200 120 60 --seed 2
 
 draws one, two and three relations (as many prompts of each as told) among pairs of kinds that the classifier never
 saw, every GenEval position prompt that the kinds cover first; makes each picture plain, steered by the universal reader
@@ -352,7 +352,7 @@ def markdown(table: list[dict]) -> str:
 def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:
     """The arguments, and the settings of steering among them. Says what is wrong with a value and exits."""
     parser = arguments(__doc__)
-    parser.add_argument("--prompts", type=int, nargs="+", default=[60, 40, 30], help="of one, two, three relations")
+    parser.add_argument("--prompts", type=int, nargs="+", default=[200, 120, 60], help="of one, two, three relations")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25, help="sampling steps")
     parser.add_argument("--tuning", action="store_true", help="pairs that the classifier knows; nothing is written")
