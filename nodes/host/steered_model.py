@@ -12,7 +12,7 @@ from ...steering.losses import Aim, Moment, Score
 from ...steering.maps import noise_level, pooling, shapes
 from ...steering.report import Report, SteeredStep
 from .capture import capture
-from .gradient import differentiable, generators_kept, written_over
+from .gradient import WrittenOver, differentiable, generators_kept
 from .marks import encoded_from
 from .noise import raw_scale, signal_and_noise
 from .region import cropped, maps_within, region_of, within
@@ -127,7 +127,7 @@ class SteeredModel:
             self._give_up(str(error))
             return x
         except Exception as error:
-            if written_over(error) and not self.writing:
+            if isinstance(error, WrittenOver):
                 again = self._watching
             elif out_of_memory(error):
                 again = self._with_less_memory

@@ -18,11 +18,11 @@ from .inference import OrdinaryTensors, ordinary, ordinary_weights
 from .kernels import kernels_with_gradient
 from .recompute import generators_kept, recomputed
 from .weights import constant_weights, with_forwards
-from .writing import saved_before_writing, written_over
+from .writing import WrittenOver, saved_before_writing, saved_unwritten
 
 __all__ = [
-    "OrdinaryTensors", "differentiable", "generators_kept", "ordinary", "recomputed", "saved_before_writing",
-    "with_forwards", "written_over",
+    "OrdinaryTensors", "WrittenOver", "differentiable", "generators_kept", "ordinary", "recomputed",
+    "saved_before_writing", "with_forwards",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def differentiable(*modules: nn.Module, writing: bool = True):
 
     Take the gradient inside: layers cast their weights once more on the way back. Nothing is kept of a weight.
     writing: the modules may write over what autograd saved. To watch for it takes as long as a deep model's own Python;
-    without, a gradient that needs it ends in an error that `written_over` knows, and is never wrong.
+    without, a gradient that needs it raises WrittenOver, and is never wrong.
     """
     parts = parts_of(*modules)
     with (
@@ -41,6 +41,6 @@ def differentiable(*modules: nn.Module, writing: bool = True):
         ordinary_weights(parts),
         constant_weights(parts),
         kernels_with_gradient(),
-        saved_before_writing() if writing else contextlib.nullcontext(),
+        saved_before_writing() if writing else saved_unwritten(),
     ):
         yield

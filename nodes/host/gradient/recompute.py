@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from .writing import saved_before_writing, watched
+from .writing import saved_before_writing, saved_unwritten, watched
 
 _TENSOR = object()  # the place of a tensor
 
@@ -77,7 +77,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        watch = saved_before_writing() if ctx.watched else contextlib.nullcontext()
+        watch = saved_before_writing() if ctx.watched else saved_unwritten()
         with torch.enable_grad(), watch, generators_kept(ctx.saved_tensors[0].device):
             cpu, devices, states = ctx.drawn_from
             torch.set_rng_state(cpu)

@@ -1,4 +1,7 @@
-"""What autograd saved for the backward pass is copied before it is written over.
+"""What autograd saved for the backward pass is copied before it is written over, or the way back ends in an error.
+
+Either way it is held apart from the graph that it came from: in `x += f(x)` the graph would else hold itself, for ever,
+where no way back is taken, or it ends early. One look's whole graph then stayed with every picture.
 
 Forced by:
 - comfy/ldm/flux/layers.py, DoubleStreamBlock.forward and SingleStreamBlock.forward: `img += ...`, `x += ...`;
@@ -7,7 +10,8 @@ Forced by:
 Proven by:
 - test_gradient.py::test_weights_in_few_bits_give_the_exact_gradient (Flux);
 - test_chaining.py::test_the_gradient_equals_finite_differences (ControlNet, two ControlNets);
-- test_gradient.py::test_a_saved_tensor_is_not_mistaken_for_one_that_lay_where_it_lies.
+- test_gradient.py::test_a_saved_tensor_is_not_mistaken_for_one_that_lay_where_it_lies;
+- ::test_nothing_stays_of_a_look_without_a_way_back.
 """
 
 import collections
@@ -70,9 +74,27 @@ def watched() -> bool:
     return any(isinstance(mode, _CopyBeforeWriting) for mode in _get_current_dispatch_mode_stack())
 
 
-def written_over(error: Exception) -> bool:
-    """Is it autograd's error for a saved tensor that was written over where nothing was copied before?"""
-    return isinstance(error, RuntimeError) and "modified by an inplace operation" in str(error)
+class WrittenOver(RuntimeError):
+    """A saved tensor was written over where nothing was copied before."""
+
+
+@contextlib.contextmanager
+def saved_unwritten():
+    """Autograd as it is, but for what is saved: it is known by its version, which writing changes, and the way back
+    raises WrittenOver. Inside another of these, and of `saved_before_writing`, there is nothing more to do."""
+    with torch.autograd.graph.saved_tensors_hooks(_with_version, _of_version):
+        yield
+
+
+def _with_version(tensor: Tensor) -> tuple[Tensor, int]:
+    return tensor.detach(), tensor._version
+
+
+def _of_version(saved: tuple[Tensor, int]) -> Tensor:
+    tensor, version = saved
+    if tensor._version != version:
+        raise WrittenOver("What the gradient needs was written over.")
+    return tensor
 
 
 @contextlib.contextmanager
