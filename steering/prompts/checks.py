@@ -16,8 +16,8 @@ class Parsed:
     warnings: tuple[str, ...]
 
 
-def checked(prompt: str, found: list[Wish]) -> Parsed:
-    """The wishes without those said twice, with warnings of these and of contradictions.
+def checked(prompt: str, found: list[Wish], doubts: tuple[str, ...] = ()) -> Parsed:
+    """The wishes without those said twice, with warnings of these and of contradictions, before the doubts.
 
     Phrases of the same words are the same thing here, but for the two ends of one wish, and "a fish" said again is
     another fish where it comes to contradictions. A place is a direction from the picture's middle.
@@ -60,7 +60,7 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
             said[b, OPPOSITE[relation], a, None] = wish
         if c:
             said[a, relation, c, b] = wish
-    return Parsed(prompt, tuple(kept), tuple(warnings))
+    return Parsed(prompt, tuple(kept), (*warnings, *doubts))
 
 
 def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> object:

@@ -25,6 +25,8 @@ def starts_place(text: Text, i: int) -> bool:
         if m["of"]:  # but "the left hand of the king"
             return text.word(i - 1) not in lex.NOT_BEFORE
         return in_brackets(text, m) or comes_last(text, m)
+    if text.word(i) not in lex.STARTS:
+        return False
     return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
 
 
@@ -91,6 +93,11 @@ def names(text: Text, i: int) -> bool:
     return noun(text, i) and not loose(text, i)
 
 
+def named_after(text: Text, i: int) -> bool:
+    """Does a noun phrase begin behind the word at i? Not in "the middle stays empty"."""
+    return names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2))
+
+
 def adjective(word: str) -> bool:
     """Is it one more often than a noun, or a participle that stands like one, "a rusted gate"?"""
     first = kinds(word)[0]
@@ -114,8 +121,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     can = kinds(word)
     if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
         return False
-    # A noun may follow; but "the middle stays empty".
-    named = names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2) or length > 0)
+    named = named_after(text, i) if not length else names(text, i + 1)
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
     # A noun can stand before, "a mammoth stands".
     headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))

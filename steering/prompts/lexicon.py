@@ -56,6 +56,10 @@ SURROUNDED = re.compile(
     r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
 )
 ABOUT_PLACES = re.compile(rf"\b(?:{_ways(NAMED)}|left|right|on)\b")
+STARTS = {way.split()[0] for way in NAMED} | _set(
+    "surrounded ringed encircled circled enclosed surround surrounds surrounding encircle encircles encircling rings "
+    "ringing each one side side-by-side"
+)
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -179,7 +183,7 @@ TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # Endings that tell an adjective, or whose a thing is.
 ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
-PERSON_ENDINGS = ("ist", "ista", "ician", "man", "woman", "boy", "girl", "grapher", "smith", "keeper", "maker", "rider")
+PERSON_ENDINGS = ("ist", "ista", "ician", "grapher", "smith", "keeper", "maker", "rider")
 # Verbs whose past form looks like the present one.
 SAME = _set("put set cut shut split spread cast hit let")
 

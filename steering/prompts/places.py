@@ -76,7 +76,7 @@ def place(
     if thing.missing:
         return mind
     before, relation = mind.sentence.said, NAME_OF.get(where)
-    if before and relation and before.relations[0] in DIRECTIONS and not whole:
+    if before and relation and before.relations[0] in DIRECTIONS and not whole and not holder:
         pair = any(a and b for one in mind.placed[-1:] for a, b in zip(one.place, where, strict=True))
         one_axis = not pair and any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
         others = (*before.objects, *before.subjects)
@@ -102,6 +102,12 @@ def pair_places(mind: Mind) -> Mind:
     held = [one for one in placed if one.holder]
     if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
         start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
+        other = f"{thing.phrase.text} | {NAME_OF_PLACE[where]}"
+        doubt = (
+            f'"{thing.phrase.text} | {NAME_OF[where]} | {holder.phrase.text}" may be meant as a place in the picture. '
+            f'Then write "{other}" into corrections.'
+        )
+        mind = mind._replace(doubts=(*mind.doubts, doubt))
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):
         placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)

@@ -18,15 +18,19 @@ from .vocabulary import alive, finite, kinds, stems
 from .statements import meant, to_each_other, to_pronoun, to_thing
 
 
-def read(pieces: list[Piece]) -> list[Wish]:
-    """The wishes in the order of their relation words. Never raises; takes time linear in the number of pieces."""
+def read(pieces: list[Piece]) -> tuple[list[Wish], tuple[str, ...]]:
+    """The wishes in the order of their relation words, and what may be meant otherwise, in sentences.
+
+    Never raises; takes time linear in the number of pieces.
+    """
     mind = Mind()
     stated: list[tuple[int, Wish]] = []
     for part in parts(pieces):
         mind = step(mind._replace(stated=()) if mind.stated else mind, part)
         stated += mind.stated
-    stated += pair_places(end_sentence(mind._replace(stated=()))).stated
-    return [wish for _, wish in sorted(stated, key=lambda one: one[0])]
+    mind = pair_places(end_sentence(mind._replace(stated=())))
+    stated += mind.stated
+    return [wish for _, wish in sorted(stated, key=lambda one: one[0])], mind.doubts
 
 
 def step(mind: Mind, part: Part) -> Mind:
@@ -217,7 +221,8 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
         joined, listed = None, False
     worn = {"w", "b"} & set(kinds(piece.text))
     verb = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
-    if joined and joined.hanging and not hangs and (worn or verb):
+    own = joined and (joined.part or joined.hangs in lex.HAVING | {"in"})
+    if own and joined.hanging and not hangs and (worn or verb):
         holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
     if {"join", "with"} <= clause.since_thing and not hangs and part.following in ("adverb", "side") and clause.nearest:
         # "a cottage with a well in front and a barn behind"

@@ -14,6 +14,7 @@ from .forms import (
     is_plural,
     is_verb,
     loose,
+    named_after,
     named_so,
     names,
     noun,
@@ -155,7 +156,7 @@ class _Splitter:
         word, before = text.word(i), text.word(i - 1)
         if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
             return False
-        named = names(text, i + 1)
+        named = named_after(text, i)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
         lower = text.prompt[text.words[i].start].islower()
         found = (

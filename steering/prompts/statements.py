@@ -20,6 +20,9 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     last = second or objects[-1]
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
+    nearest = clause.nearest
+    if rests and nearest and nearest.hangs in ("on", "around") and not (clause.since_thing or part.begins):
+        subjects = (nearest,)  # "a vase on a table on a rug"
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
     idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
@@ -31,13 +34,13 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
     if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
-        return hung(mind, last, part.piece.text)
+        return hung(mind, last, part.relations[0])
     if subjects:
         mind = mind._replace(ground=None, base=last if rests else mind.base).say(statement)
-        return hung(mind, last, part.piece.text) if rests else mind.begin_clause(last)
+        return hung(mind, last, part.relations[0]) if rests else mind.begin_clause(last)
     if part.begins:
         return mind.wait(statement)
-    return hung(mind, last, part.piece.text) if rests else mind
+    return hung(mind, last, part.relations[0]) if rests else mind
 
 
 def hung(mind: Mind, thing: Thing, word: str) -> Mind:
