@@ -10,6 +10,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+import words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn_to_steer.steering.prompts import NOTHING, Parsed, override, parse
@@ -285,6 +286,32 @@ def test_the_list_of_words_is_small_and_quick():
     assert "Princeton University" in PATH.read_text(encoding="utf-8")
 
 
+def test_the_list_of_words_is_made_of_wordnet(tmp_path):
+    """Of a WordNet of a few words: sit, sleek, a sled and a beanie; bean sprouts, by its name one thing."""
+    lines = {
+        "index.noun": "sled n 1 0 1 1 1\nbeanie n 1 0 1 0 2\nhat n 1 0 1 1 3\nbean_sprout n 1 0 1 0 4\nman n 1 0 1 1 5",
+        "index.verb": "sit v 1 0 1 1 6\nsprout v 1 0 1 1 7\nsled v 1 0 1 0 7",
+        "index.adj": "sleek a 1 0 1 0 8",
+        "index.adv": "",
+        "data.noun": "1 06 n 01 sled 0 000 | x\n2 06 n 01 beanie 0 000 | x\n3 06 n 01 clothing 0 001 ~ 2 n 0000 | x\n"
+        "4 13 n 01 bean_sprout 0 000 | x\n5 18 n 01 man 0 000 | x",
+        "data.verb": "6 35 v 01 sit 0 000 01 + 02 00 | x\n7 30 v 01 sprout 0 000 01 + 08 00 | x",
+        "cntlist.rev": "sit%2:35:00:: 1 9\nsprout%2:30:00:: 1 3\nman%1:18:00:: 1 5",
+        "verb.exc": "sat sit",
+        "noun.exc": "men man",
+    }
+    for name, text in lines.items():
+        (tmp_path / name).write_text("  1 the head of the file\n" + text + "\n")
+    words.main([str(tmp_path), "--into", str(tmp_path)])
+    text = (tmp_path / words.WORDS).read_text()
+    made = {word: line.split()[0] for line in text.splitlines() if line[0] != "#" for word in line.split()[1:]}
+    assert text.startswith("# What English words can be")
+    assert made == {
+        "sled": "nvt", "beanie": "nw", "hat": "nw", "sit": "vm", "sprout": "vt", "sleek": "a", "bean_sprout": "+",
+        "man": "np", "sat": "d", "men": "sp",
+    }  # fmt: skip
+
+
 # --- Corrections ----------------------------------------------------------------------------------------------------
 
 PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
@@ -419,8 +446,8 @@ def test_override_several_lines():
         ),
         (
             "cat | nowhere",
-            'Line 1, "cat | nowhere": "nowhere" is not a place. Use left, right, top, bottom, centre, upper left, upper '
-            "right, lower left, lower right, foreground or background.",
+            'Line 1, "cat | nowhere": "nowhere" is not a place. Use left, right, top, bottom, centre, upper left, '
+            "upper right, lower left, lower right, foreground or background.",
         ),
         (
             "cat | | dog",
@@ -521,9 +548,9 @@ def test_any_chain_is_read_as_built(noun, links):
 
 pieces = st.sampled_from(
     ["left of", "to the right of", "above", "on", "surrounded by", "in the middle of", "his", "head", "stands", '"',
-     "foreground:", "by", "AND", "old", "around", "over", "under", "a", "the", "and", "which", "is", "wearing", "in", "dog",
-     "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n",
-     "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
+     "foreground:", "by", "AND", "old", "around", "over", "under", "a", "the", "and", "which", "is", "wearing", "in",
+     "dog", "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5",
+     "\n", "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
      "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK",
      "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
 )  # fmt: skip

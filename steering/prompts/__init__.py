@@ -3,7 +3,8 @@
 text -> words (text.py) -> pieces (splitter.py; what a word is: forms.py, how far a noun phrase reaches: nouns.py) ->
 parts, relation words together with their object (parts.py) -> wishes (reader.py, which keeps mind.py in mind; relation
 words: statements.py, words of place without an object: places.py) -> without repetitions (checks.py).
-vocabulary.py tells what a word can be, by WordNet; lexicon.py holds the English of places; corrections.py reads wishes that are written by hand.
+vocabulary.py tells what a word can be, by WordNet;
+lexicon.py holds the English of places; corrections.py reads wishes that are written by hand.
 `python -m steering.relations` reads one prompt a line and writes one JSON object a line (command.py).
 """
 

@@ -68,7 +68,9 @@ def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> ob
     begin = phrase.span[0]
     again = first.setdefault(phrase.name, phrase.span) != phrase.span
     # "a fish above a reef and a fish below it", "clouds above the hill, clouds below it"
-    other = re.search(r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE)
+    other = re.search(
+        r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE
+    )
     bare = re.search(r"(?:^|[,.;:]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and phrase.name.endswith("s")
     words = phrase.name.split()
     return phrase.span if again and (other or bare or words[0] in ("one", "another")) else phrase.name

@@ -27,7 +27,9 @@ def starts_place(text: Text, i: int) -> bool:
         return in_brackets(text, m) or comes_last(text, m)
     if text.word(i) not in lex.STARTS:
         return False
-    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
+    return any(
+        way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
+    )
 
 
 def place_follows(text: Text, i: int) -> bool:
@@ -117,7 +119,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
 
     An adjective or a participle that stands behind its noun counts as one, "a cat asleep on a sofa".
     """
-    word, before, determiner = text.word(i), text.word(i - 1), text.word(i - length - 1)
+    word, before = text.word(i), text.word(i - 1)
     can = kinds(word)
     if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
         return False
@@ -134,7 +136,12 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
             return True
         following = text.word(i + 1)
         # "an oven glowing orange"
-        acting = taking or alive(before) or kinds(following)[0] in "sgdz" or (adjective(following) and not names(text, i + 2))
+        acting = (
+            taking
+            or alive(before)
+            or kinds(following)[0] in "sgdz"
+            or (adjective(following) and not names(text, i + 2))
+        )
         acting = acting or not set("na") & set(can)  # "a robot pouring milk"
         lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
         return headed and lower and (acting or not name)
@@ -170,7 +177,12 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
     proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
-    proper = proper and text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
+    proper = (
+        proper
+        and text.prompt[text.words[i - 1].start].isupper()
+        and text.prompt[text.words[i].start].islower()
+        and not named
+    )
     return proper or (can[0] == "z" and alive(before))
 
 

@@ -13,9 +13,10 @@ SPELLINGS = {
               "way above", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
               "well below", "way below"],
-    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by", "nearby to", "alongside",
-             "alongside of", "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of",
-             "on side of", "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
+    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by",
+             "nearby to", "alongside", "alongside of", "adjacent to", "by the side of", "on the side of",
+             "at the side of", "to the side of", "on side of", "on either side of", "on both sides of",
+             "on each side of", "in the vicinity of"],
     "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
     "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
     "inside": ["inside", "inside of", "within", "among", "amongst", "amid", "amidst", "in the midst of"],
@@ -191,14 +192,21 @@ SAME = _set("put set cut shut split spread cast hit let")
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-SHOWING = _set("capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature features featuring")
+SHOWING = _set(
+    """
+    capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature
+    features featuring
+    """
+)
 PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
-LOOKING = GAZING | _set("pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
+LOOKING = GAZING | _set(
+    "pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant"
+)
 MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
@@ -236,7 +244,12 @@ CARRYING = _set("hold wear carry")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n",
+    "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s",
+    "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n",
+    "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n",
+    "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw",
+    "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -325,8 +338,9 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 # Parts of a body, which are where they are on every body; other names of parts are names of things as well.
 BODY = _set(
     """
-    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
-    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket lapel cuff hem brim paw fur mane breath
+    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand
+    finger thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket
+    lapel cuff hem brim paw fur mane breath
     """
 )
 POSSESSIVES = _set("my your his her its our their")
@@ -336,20 +350,28 @@ BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain leash break parchment vellum
-    artstation deviantart behance pinterest unsplash instagram youtube kodak
-    monday tuesday wednesday thursday friday saturday sunday
+    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain
+    leash break parchment vellum artstation deviantart behance pinterest unsplash instagram youtube kodak monday
+    tuesday wednesday thursday friday saturday sunday
     """
 )
 BARE_NOT_ON = _set(
     """
-    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
-    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
+    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command
+    purpose white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
     """
 )
-NOT_AROUND = _set("silence darkness world globe town corner clock block noon midnight house time place city country area year campus")
+NOT_AROUND = _set(
+    "silence darkness world globe town corner clock block noon midnight house time place city country area year campus"
+)
 # After these "on" says of what, and not where: "focus on", "shot on film".
-ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count write written")
+ABOUT = _set(
+    """
+    work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count
+    write written
+    """
+)
 
 # --- Idioms ------------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,11 @@ class Thing:
         """Itself and those that "and" joins with it, "a dog, a fox and a cat"; not "a garden, a dog"."""
         if not self.listed:
             return (self,)
-        alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))]
+        alike = [
+            one
+            for one in self.group
+            if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))
+        ]
         kind = self.article in ("", "the")
         while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
             alike.pop(0)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
 from . import lexicon as lex
-from .splitter import Piece
 from .forms import is_plural
+from .splitter import Piece
 from .vocabulary import alive, kinds, stems
 
 
@@ -150,7 +150,9 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
     bare = article in ("", "the") and _unowned(piece)
     own, bare = article in lex.POSSESSIVES, bare or article in ("one", "both", "each")
-    if stem & lex.BACKDROPS - {"screen", "canvas"} or (_unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)):
+    if stem & lex.BACKDROPS - {"screen", "canvas"} or (
+        _unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)
+    ):
         return True
     if stem & lex.BODY and {"on", "around"} & set(relations):
         return True  # "a parrot on a pirate's shoulder"

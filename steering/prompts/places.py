@@ -40,7 +40,15 @@ def side(mind: Mind, part: Part) -> Mind:
         if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
             return mind  # "hair swept to the left"
         for one in (thing,) if holder else thing.together:
-            mind = place(mind, start, one, part.place, holder, whole=" of" in part.piece.text, bare=part.piece.text in ("left", "right"))
+            mind = place(
+                mind,
+                start,
+                one,
+                part.place,
+                holder,
+                whole=" of" in part.piece.text,
+                bare=part.piece.text in ("left", "right"),
+            )
         return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
     return mind
 

@@ -14,8 +14,8 @@ from .mind import Clause, Mind, Sentence, Statement, Thing
 from .parts import Part, parts
 from .places import adverb, pair_places, place, row, side
 from .splitter import Piece
-from .vocabulary import alive, finite, kinds, stems
 from .statements import meant, to_each_other, to_pronoun, to_thing
+from .vocabulary import alive, finite, kinds, stems
 
 
 def read(pieces: list[Piece]) -> tuple[list[Wish], tuple[str, ...]]:
@@ -95,14 +95,13 @@ def comma(mind: Mind, part: Part) -> Mind:
 
 def verb(mind: Mind, text: str) -> Mind:
     clause = mind.clause
-    if clause.nearest and clause.since_thing == {"comma"} and "g" in kinds(text) and (first := mind.sentence.first):
-        # "1girl, kimono, sitting on a bench"
-        if alive(first.noun) and not alive(clause.nearest.noun) or not clause.nearest.article and first is not clause.nearest:
-            mind = mind.in_clause(nearest=first, free=first)
-            clause = mind.clause
-    if not clause.nearest and "comma" in clause.since_relation and "g" in kinds(text) and not mind.sentence.said:
-        mind = mind.in_clause(free=mind.sentence.first)
-        clause = mind.clause
+    first, nearest = mind.sentence.first, clause.nearest
+    after_comma = "g" in kinds(text) and first is not None and first is not nearest
+    if after_comma and nearest and clause.since_thing == {"comma"} and _tagged(first, nearest):
+        mind = mind.in_clause(nearest=first, free=first)
+    elif after_comma and not nearest and "comma" in clause.since_relation and not mind.sentence.said:
+        mind = mind.in_clause(free=first)
+    clause = mind.clause
     # "a letter that she never opened is under the door", "people who are not eating sit there"
     ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
@@ -112,6 +111,11 @@ def verb(mind: Mind, text: str) -> Mind:
         since_thing=clause.since_thing | {"verb"},
         since_relation=clause.since_relation | {"finite" if finite(text) else "participle"},
     )
+
+
+def _tagged(first: Thing, nearest: Thing) -> bool:
+    """Is what is done now done by the first thing, "1girl, kimono, sitting on a bench"?"""
+    return not nearest.article or (alive(first.noun) and not alive(nearest.noun))
 
 
 def pronoun(mind: Mind, piece: Piece) -> Mind:

@@ -176,7 +176,13 @@ class _Splitter:
             or (names(text, i) and self._after_which())
             # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
             or (placed and before in lex.BE and lower)
-            or (placed and before == "," and self.pieces[-2:-1] and self.pieces[-2].kind != "side" and self._after_aside(word))
+            or (
+                placed
+                and before == ","
+                and self.pieces[-2:-1]
+                and self.pieces[-2].kind != "side"
+                and self._after_aside(word)
+            )
         )
         return found and self._add("verb")
 
@@ -240,7 +246,9 @@ class _Splitter:
     def _beside(self) -> bool:
         """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """
         last = self.pieces[-1].text if self.pieces else ""
-        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING))
+        return self._before() == "thing" or (
+            self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING)
+        )
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
@@ -354,7 +362,13 @@ class _Splitter:
     def _after_no_thing(self, first: int, begin: int, end: int) -> int | None:
         """The index behind a noun phrase that names no thing, or None: "two metres above", "a photo of a dog"."""
         word, name, following = self.text.word, self.text.word(end - 1), self.text.word(end)
-        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of" and word(begin - 1) != "the":
+        if (
+            end == begin + 1
+            and begin > first
+            and name in lex.MEASURES
+            and following != "of"
+            and word(begin - 1) != "the"
+        ):
             return end  # "two metres above"
         if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
             return end  # "Position: left of a dog"

@@ -8,7 +8,6 @@ from .mind import Mind, Statement, Thing
 from .parts import Part, surrounded
 from .vocabulary import alive, finite, kinds, stems
 
-
 OWN = lex.POSSESSIVES - {"my", "your"}
 
 
@@ -26,10 +25,16 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
     idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
-    idle += [thing for thing in subjects if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)]
-    idle += [thing for thing in subjects if "on" in part.relations and (stems(thing.noun) & lex.BODY or (
-        thing.noun in lex.HEADS and last.scene
-    ))]
+    idle += [
+        thing
+        for thing in subjects
+        if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)
+    ]
+    idle += [
+        thing
+        for thing in subjects
+        if "on" in part.relations and (stems(thing.noun) & lex.BODY or (thing.noun in lex.HEADS and last.scene))
+    ]
     none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
     if none or clause.negated or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
@@ -54,7 +59,9 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
     own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
-    return bool((both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside"))
+    return bool(
+        (both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside")
+    )
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
@@ -94,7 +101,15 @@ def to_each_other(mind: Mind, part: Part) -> Mind:
 def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
     """The one thing, or none, that "it" or "them" stands for when said about the subject; nearer ones go before."""
     said = mind.sentence.said
-    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground, *mind.held, mind.hero)
+    topics = (
+        *nearer,
+        said.subjects[0] if said else None,
+        mind.sentence.first,
+        mind.topic,
+        mind.ground,
+        *mind.held,
+        mind.hero,
+    )
     things = [thing for thing in topics if thing]
     if pronoun in lex.PLURAL_PRONOUNS:
         things = [thing for thing in (*things, *mind.several) if thing.fits(pronoun)] + things
@@ -166,8 +181,10 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
         return (owner,)  # "a sofa with a cat on its left"
     if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
         opposite = OPPOSITE.get(said.relations[0]) == relations[0]
-        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not (
-            opposite or finite(mind.clause.verb)
+        if (
+            "comma" in mind.clause.since_relation - {"join"}
+            and "join" not in mind.clause.since_relation
+            and not (opposite or finite(mind.clause.verb))
         ):
             return said.subjects[:1]  # "a bottle floats above water, petals drifting around it"
         if mind.sentence.waited and said.subjects[0] is mind.sentence.waited[0] and not opposite:

@@ -55,7 +55,9 @@ def _inflected(word: str, form: str) -> str:
     """What an inflected word can be, by its stems, or "" where none is known."""
     found = ""
     for stem in sorted(stems(word)):
-        made = "".join(FORMS[form].get(letter, letter if letter in "tmbwpci" else "") for letter in table().get(stem, ""))
+        made = "".join(
+            FORMS[form].get(letter, letter if letter in "tmbwpci" else "") for letter in table().get(stem, "")
+        )
         if made and made[0] in FORMS[form].values():
             found += "".join(letter for letter in made if letter not in found)
     return found
