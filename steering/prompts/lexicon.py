@@ -53,7 +53,7 @@ def _ways(phrases) -> str:
 NAMED_WAYS = re.compile(rf"(?:on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])")
 # "surrounded by", and the same the other way round, "a moat surrounding a castle".
 SURROUNDED = re.compile(
-    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
+    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?(?:by|with)(?![\w'’-])"
     r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
 )
 ABOUT_PLACES = re.compile(rf"\b(?:{_ways(NAMED)}|left|right|on)\b")
@@ -177,9 +177,10 @@ KINDS = {
 OPENERS = _set(
     """
     hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally
-    next also draw generate create paint render show make imagine depict give
+    next also draw generate create make imagine depict give
     """
 )
+ORDERS = _set("paint render show design picture")  # nouns as well
 TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # Endings that tell an adjective, or whose a thing is.
@@ -380,7 +381,7 @@ SAYINGS = re.compile(
     r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
     r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
-    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
+    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon(?=\s+(?:about|with|at))|hill|top|counter)|face\s+(?:down|up)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
     r"(?:own|way|behalf|fours|knees|toes|tiptoes|feet|hands|side|stomach|belly|back|luck)"
     r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|on\s+(?:a|the)\s+budget)(?![\w'’-])"

@@ -24,6 +24,7 @@ class Thing:
     hangs: str = ""  # the word by which it hangs, "with"
     apart: bool = False  # "a kitchen, with a cat under the table"
     missing: bool = False  # "no dog", "without a dog"
+    after: "Thing | None" = None  # what came before it
     joined: "Thing | None" = None  # what stands before it in "a dog and a cat"
     listed: bool = False  # by "and", not only by a comma
 

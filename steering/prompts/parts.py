@@ -122,7 +122,7 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
 
 def surrounded(piece: Piece) -> bool:
     """Does the object stand around the subject, "surrounded by"?"""
-    return piece.relation == "around" and piece.text.endswith(" by")
+    return piece.relation == "around" and piece.text.endswith((" by", " with"))
 
 
 def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]) -> tuple[str, ...]:

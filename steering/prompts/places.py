@@ -37,6 +37,7 @@ def side(mind: Mind, part: Part) -> Mind:
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
         thing, holder = _bearer(mind)
+        holder = holder if part.place[0] or part.place[1] else None  # "a lake with hills in the background"
         if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
             return mind  # "hair swept to the left"
         for one in (thing,) if holder else thing.together:
@@ -57,7 +58,7 @@ def _bearer(mind: Mind) -> tuple[Thing, Thing | None]:
     """Whose place it is, "a cook in a blue apron on the left"; and what this one may be beside instead."""
     thing, clause = mind.clause.nearest, mind.clause
     holder = thing.holder
-    if not thing.hanging or not holder or holder.scene:
+    if not thing.hanging or not holder or holder.scene or (thing.after is not holder and thing.after and thing.after.scene):
         return thing, None
     if thing.hangs in lex.HAVING and not (finite(clause.verb) or alive(holder.noun) or thing.part):
         return thing, holder

@@ -88,7 +88,8 @@ def comma(mind: Mind, part: Part) -> Mind:
     clause = mind.clause
     before = clause.dash if part.kind == "dash" else clause.aside
     listed = clause.nearest is not None and clause.nearest.listed and before in clause.nearest.group
-    if before and part.following in ("verb", "relation", "side") and not listed:
+    ends = part.following in ("relation", "side") or (part.following == "verb" and finite(part.then))
+    if before and ends and not listed and "side" not in clause.since_thing:
         return mind.in_clause(nearest=before, free=before, since_thing=frozenset({"comma"}), aside=None, dash=None)
     return mind.in_clause(dash=clause.free) if part.kind == "dash" else mind.in_clause(aside=clause.free)
 
@@ -232,6 +233,8 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
         # "a cottage with a well in front and a barn behind"
         holder = clause.nearest.owner or (clause.nearest if part.following == "adverb" else None)
         hangs = "with" if holder else ""
+    if listed and not hangs and joined.hanging and piece.article and joined.hangs in lex.HAVING | {"in"}:
+        joined = joined.holder or joined  # "a man in a hat and a woman in a scarf sit"
     missing = (
         piece.article == "no"
         or piece.text in lex.NOBODY | lex.COUNTED
@@ -239,7 +242,7 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
     apart = clause.preposition == "with" and "comma" in clause.since_thing
-    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined, listed)
+    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, clause.nearest, joined, listed)
 
 
 def _holder(mind: Mind) -> tuple[Thing | None, str]:

@@ -277,6 +277,9 @@ class _Splitter:
             self._add_match("relation", m, relation=relation)
             self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
             return True
+        if before in ("one", "other", "another"):
+            self.i = self.text.index(self.i, m.end())  # "two girls, one on the left"
+            return True
         if not m["lead"] and before in lex.PERFECT_BEFORE:
             return False  # "the train has left"
         if m["lead"] in (None, "from") and not self._stands_alone(m):
@@ -315,7 +318,8 @@ class _Splitter:
     def _thing(self) -> bool:
         """A noun phrase with its determiners: "the two big, red dogs of Mr. Smith"."""
         first, text, word = self.i, self.text, self.text.word
-        if word(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
+        order = word(first) in lex.ORDERS and word(first + 1) in lex.DETERMINERS | {"me", "us", "one"}
+        if (order or word(first) in lex.OPENERS) and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
         deep = "r" in kinds(word(first)) and kinds(word(first))[0] in "ar" and starts_place(text, first + 1)
         if deep and self._before() in ("stop", "comma", "join"):

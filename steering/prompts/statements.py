@@ -22,6 +22,9 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     nearest = clause.nearest
     if rests and nearest and nearest.hangs in ("on", "around") and not (clause.since_thing or part.begins):
         subjects = (nearest,)  # "a vase on a table on a rug"
+    said = mind.sentence.said
+    if rests and subjects == (clause.old,) and said and "between" in said.relations:
+        subjects = said.subjects  # "a cat between two dogs on a sofa"
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     no_things = lex.BETWEEN_IDEAS if between else ()
     idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
@@ -36,7 +39,8 @@ def to_thing(mind: Mind, part: Part) -> Mind:
         if "on" in part.relations and (stems(thing.noun) & lex.BODY or (thing.noun in lex.HEADS and last.scene))
     ]
     none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
-    if none or clause.negated or stems(clause.verb) & lex.GAZING:
+    bows = part.piece.text == "over" and stems(clause.verb) & {"lean", "bend"}
+    if none or clause.negated or bows or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
     if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
         return hung(mind, last, part.relations[0])
@@ -177,6 +181,11 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
+    if pronoun in lex.PLURAL_PRONOUNS and said and len(said.subjects) > 1 and subject not in said.subjects:
+        return said.subjects if "between" not in relations else meant(mind, pronoun, subject)
+    after = subject.after if subject and subject.owner else None
+    if pronoun in lex.NEUTER and after and after is not owner and _met(after):
+        return (after,)  # "people at a table with food on it"
     if owner and owner.fits(pronoun):
         return (owner,)  # "a sofa with a cat on its left"
     if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
@@ -192,6 +201,11 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
     return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)
+
+
+def _met(thing: Thing) -> bool:
+    """Does it hang by a verb or by "at", as what can have something on it?"""
+    return thing.hanging and not thing.scene and thing.hangs not in lex.HAVING | {"in", "on", "around", "of", "which"}
 
 
 def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> Statement:
