@@ -251,9 +251,14 @@ def test_what_may_be_meant_otherwise_comes_with_the_line_to_write():
     parsed = parse(prompt)
     assert list(map(str, parsed.wishes)) == ["lamp | left of | bed"]
     assert parsed.warnings == (
-        '"lamp | left of | bed" may be meant as a place in the picture. Then write "lamp | left" into corrections.',
+        '"lamp | left of | bed" may be meant as "lamp | left". If so, paste into corrections:\nlamp | left',
     )
-    assert list(map(str, override(prompt, "lamp | left").wishes)) == ["lamp | left"]
+    prompt = "a bee on a bee, a leaf above it"
+    (warning,) = parse(prompt).warnings
+    sentence, lines = warning.split("corrections:\n")
+    assert sentence == '"leaf | above | bee" may be meant as "leaf | above | bee". If so, paste into '
+    assert lines == "bee | on | bee#2\nleaf | above | bee#2"
+    assert [wish.objects[0].span for wish in override(prompt, lines).wishes] == [(11, 14), (11, 14)]
 
 
 def test_a_second_mention_may_be_another_thing():

@@ -16,8 +16,9 @@ class Parsed:
     warnings: tuple[str, ...]
 
 
-def checked(prompt: str, found: list[Wish], doubts: tuple[str, ...] = ()) -> Parsed:
-    """The wishes without those said twice, with warnings of these and of contradictions, before the doubts.
+def checked(prompt: str, found: list[Wish], doubts: tuple[tuple[Wish, Wish], ...] = ()) -> Parsed:
+    """The wishes without those said twice, with warnings of these, of contradictions and of doubts: what may be
+    meant as another wish.
 
     Phrases of the same words are the same thing here, but for the two ends of one wish, and "a fish" said again is
     another fish where it comes to contradictions. A place is a direction from the picture's middle.
@@ -60,7 +61,21 @@ def checked(prompt: str, found: list[Wish], doubts: tuple[str, ...] = ()) -> Par
             said[b, OPPOSITE[relation], a, None] = wish
         if c:
             said[a, relation, c, b] = wish
-    return Parsed(prompt, tuple(kept), (*warnings, *doubts))
+    for wish, other in doubts:
+        lines = "\n".join(_line(prompt, other if one == wish else one) for one in kept)
+        warnings.append(f'"{wish}" may be meant as "{other}". If so, paste into corrections:\n{lines}')
+    return Parsed(prompt, tuple(kept), tuple(warnings))
+
+
+def _line(prompt: str, wish: Wish) -> str:
+    """As it is written into corrections, "dog#2 | left of | cat"."""
+    names = []
+    for phrase in wish.things:
+        same = re.finditer(rf"(?<![\w-]){re.escape(phrase.text)}(?![\w-])", prompt, re.IGNORECASE)
+        number = 1 + sum(match.start() < phrase.span[0] for match in same)
+        names.append(phrase.text if number == 1 else f"{phrase.text}#{number}")
+    subject, *objects = names
+    return " | ".join([subject, wish.relation, *([" and ".join(objects)] if objects else [])])
 
 
 def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> object:

@@ -25,8 +25,10 @@ def starts_place(text: Text, i: int) -> bool:
         if m["of"]:  # but "the left hand of the king"
             return text.word(i - 1) not in lex.NOT_BEFORE
         return in_brackets(text, m) or comes_last(text, m)
-    if text.word(i) not in lex.STARTS:
-        return False
+    if text.word(i) not in lex.STARTS or (
+        text.word(i) in ("near", "inside") and text.word(i - 1) in ("the", "a", "an")
+    ):
+        return False  # "the near bank"
     return any(
         way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
     )
@@ -190,7 +192,7 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     """The same of a word like "stand", which may be a noun."""
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
-        return length > 0 or not named
+        return length > 0 or not named or "m" in can
     if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
         return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"

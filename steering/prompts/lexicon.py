@@ -346,13 +346,14 @@ BODY = _set(
 )
 POSSESSIVES = _set("my your his her its our their")
 # Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+WEATHER = _set("mist fog haze smoke darkness shadow cloud dust")
 TIMES = _set("morning afternoon evening night day noon dawn dusk time date moment")
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
     mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain
-    leash break parchment vellum artstation deviantart behance pinterest unsplash instagram youtube kodak monday
+    leash break parchment vellum horizon artstation deviantart behance pinterest unsplash instagram youtube kodak monday
     tuesday wednesday thursday friday saturday sunday
     """
 )

@@ -169,7 +169,7 @@ class Mind(NamedTuple):
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"
     placed: tuple[Placed, ...] = ()
     stated: tuple[tuple[int, Wish], ...] = ()  # by the part read last, each with the start of its relation words
-    doubts: tuple[str, ...] = ()  # what may be meant otherwise
+    doubts: tuple[tuple[Wish, Wish], ...] = ()  # what was read, and what may be meant as well
     sentence: Sentence = Sentence()
     clause: Clause = Clause()
 

@@ -156,6 +156,8 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
         return True
     if stem & lex.BODY and {"on", "around"} & set(relations):
         return True  # "a parrot on a pirate's shoulder"
+    if words == "hidden by" and stem & lex.WEATHER:
+        return True
     if words == "by" and alive(piece.text):
         return True  # "a painting by the master"
     if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):

@@ -47,7 +47,7 @@ def side(mind: Mind, part: Part) -> Mind:
                 one,
                 part.place,
                 holder,
-                whole=" of" in part.piece.text,
+                whole=" of" in part.piece.text or part.place[2] != 0,
                 bare=part.piece.text in ("left", "right"),
             )
         return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
@@ -58,12 +58,17 @@ def _bearer(mind: Mind) -> tuple[Thing, Thing | None]:
     """Whose place it is, "a cook in a blue apron on the left"; and what this one may be beside instead."""
     thing, clause = mind.clause.nearest, mind.clause
     holder = thing.holder
-    if not thing.hanging or not holder or holder.scene or (thing.after is not holder and thing.after and thing.after.scene):
+    if (
+        not thing.hanging
+        or not holder
+        or holder.scene
+        or (thing.after is not holder and thing.after and thing.after.scene)
+    ):
         return thing, None
     if thing.hangs in lex.HAVING and not (finite(clause.verb) or alive(holder.noun) or thing.part):
         return thing, holder
     acts = thing.hangs not in lex.PREPOSITIONS and not thing.part and not alive(holder.noun)
-    seen = stems(thing.hangs) & lex.GAZING
+    seen = stems(thing.hangs) & lex.GAZING or (thing.hangs == "at" and alive(thing.noun))
     return thing if acts or seen or thing.hangs == "which" else holder, None
 
 
@@ -111,11 +116,7 @@ def pair_places(mind: Mind) -> Mind:
     held = [one for one in placed if one.holder]
     if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
         start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
-        other = f"{thing.phrase.text} | {NAME_OF_PLACE[where]}"
-        doubt = (
-            f'"{thing.phrase.text} | {NAME_OF[where]} | {holder.phrase.text}" may be meant as a place in the picture. '
-            f'Then write "{other}" into corrections.'
-        )
+        doubt = Wish(thing.phrase, NAME_OF[where], holder.phrase), Wish(thing.phrase, NAME_OF_PLACE[where])
         mind = mind._replace(doubts=(*mind.doubts, doubt))
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):

@@ -18,8 +18,8 @@ from .statements import meant, to_each_other, to_pronoun, to_thing
 from .vocabulary import alive, finite, kinds, stems
 
 
-def read(pieces: list[Piece]) -> tuple[list[Wish], tuple[str, ...]]:
-    """The wishes in the order of their relation words, and what may be meant otherwise, in sentences.
+def read(pieces: list[Piece]) -> tuple[list[Wish], tuple[tuple[Wish, Wish], ...]]:
+    """The wishes in the order of their relation words, and pairs of one that may be meant as the other.
 
     Never raises; takes time linear in the number of pieces.
     """

@@ -137,7 +137,7 @@ class _Splitter:
             return self._add(kind, phrase=Phrase(text.prompt[slice(*span)], span))
         # "you can see"
         modal = word in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
-        number = word == "one" and noun(text, i + 1)
+        number = word == "one" and noun(text, i + 1) and not is_verb(text, i + 1)
         if word in lex.MODALS and named_so(text, i):
             return False
         if modal or word in lex.REFLEXIVES or (word in lex.AUXILIARIES and not number):
@@ -163,6 +163,8 @@ class _Splitter:
             self.verb_at == i
             # "sleeping left of", but "a sleeping cat"
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
+            # "on the wall behind him hang saws"
+            or (self._before() == "pronoun" and {"v", "m"} <= set(kinds(word)))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))
@@ -271,6 +273,8 @@ class _Splitter:
             if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or named):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
+        if self._half(m, place):  # "the left half shows a city"
+            return True
         if not m["colon"] and not self._ends(m):
             return False  # "his right hand", "on the left wall"
         if m["lead"] and m["whose"] not in (None, "the"):  # "on its left"
@@ -293,9 +297,21 @@ class _Splitter:
             # "at the top of the picture"
             whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             return whole and self._add("side", after + 2 - self.i, place=place)
+        if self._half(m, place):
+            return True
         if " ".join(m[0].split()) in lex.ADVERBS or not (m["colon"] or self._ends(m)):
             return False
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
+
+    def _half(self, m: re.Match, place: Direction) -> bool:
+        """Take "the left half shows" before what it shows, and "the right half" after it."""
+        end = self.text.index(self.i, m.end())
+        shows = self.text.word(end) in lex.SHOWING | {"is", "has", "contains"}
+        again = self.text.word(end) in lex.ARTICLES and any(piece.kind == "side" for piece in self.pieces)
+        alone = not m["lead"] and m["part"] in ("half", "side", "part", "third") and self.text.word(self.i) == "the"
+        if not alone or not (shows or again) or self._before() not in ("stop", "comma", "join"):
+            return False
+        return self._add("side", end - self.i + shows, place=place)
 
     def _ends(self, m: re.Match) -> bool:
         """Does no noun follow?"""

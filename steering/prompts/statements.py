@@ -79,7 +79,7 @@ def to_pronoun(mind: Mind, part: Part) -> Mind:
     if not objects or mind.clause.negated or (subject and subject.missing):
         return mind.begin_clause(None)
     statement = Statement(part.piece.start, part.relations, objects, None, subjects)
-    mind = mind.in_sentence(landmark=objects)
+    mind = _doubted(mind, statement, word).in_sentence(landmark=objects)
     if "between" in part.relations and word in lex.PLURAL_PRONOUNS:
         statement = _between_them(mind, statement, subject)
     if subjects:
@@ -88,6 +88,17 @@ def to_pronoun(mind: Mind, part: Part) -> Mind:
         again = subject.owner if subject and subject.owner in objects else None
         return mind.in_clause(nearest=again, free=again, since_thing=frozenset({"with"})) if again else mind
     return mind.wait(statement) if part.begins else mind
+
+
+def _doubted(mind: Mind, statement: Statement, pronoun: str) -> Mind:
+    """ "a bee sits on a flower, a leaf above it": the pronoun may stand for the other thing as well."""
+    said, clause = mind.sentence.said, mind.clause
+    wishes = statement.wishes()
+    other = said.objects[0] if said and statement.objects[0] in said.subjects else None
+    fresh = other and not mind.sentence.landmark and "comma" in clause.since_relation and len(wishes) == 1
+    if not fresh or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun) or finite(clause.verb):
+        return mind
+    return mind._replace(doubts=(*mind.doubts, (wishes[0], replace(statement, objects=(other,)).wishes()[0])))
 
 
 def to_each_other(mind: Mind, part: Part) -> Mind:
@@ -164,7 +175,8 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
     nearest = clause.nearest
     stands = finite(clause.verb) and "which" not in clause.since_thing
     if not nearest:
-        return _subjects(mind, begins, None)[:1]
+        said = mind.sentence.said
+        return said.subjects if said and not begins else _subjects(mind, begins, None)[:1]
     if nearest.owner and not stands:
         alike = [one for one in nearest.group if one.owner is nearest.owner] if nearest.listed else [nearest]
         return tuple(alike)
@@ -181,6 +193,8 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
+    if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
+        return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
     if pronoun in lex.PLURAL_PRONOUNS and said and len(said.subjects) > 1 and subject not in said.subjects:
         return said.subjects if "between" not in relations else meant(mind, pronoun, subject)
     after = subject.after if subject and subject.owner else None

@@ -38,6 +38,8 @@ def kinds(word: str) -> str:
     if hyphen and whole:
         given = kinds(last)
         return "a" if given[0] in "adgr" else given.replace("v", "").replace("z", "") or "n"
+    if word.endswith("men") and len(word) > 5 and word not in ("specimen", "regimen", "abdomen"):
+        return "sp"
     if word.endswith(lex.ADJECTIVE_ENDINGS):
         return "a"
     if word.endswith("ly") and len(word) > 4:
