@@ -192,7 +192,7 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     """The same of a word like "stand", which may be a noun."""
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
-        return length > 0 or not named or "m" in can
+        return length > 0 or ((not named or "m" in can) and text.prompt[text.words[i].start].islower())  # not "Harry"
     if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
         return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"

@@ -241,7 +241,7 @@ COLOURS = _set("navy gold silver orange cream ivory")
 HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
 LINKING = BE | _set("stay remain look seem appear")
 # Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
-CARRYING = _set("hold wear carry")
+CARRYING = _set("hold wear carry contain")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
@@ -255,7 +255,7 @@ OWN = {
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
-    open ajar just high right far slightly immediately exactly straight low close only also
+    deep open ajar just high right far slightly immediately exactly straight low close only also
     clearly up down diagonally so too still back halfway midway partially partly somewhat
     together apart again there here away forth along somewhere then now very quite rather half
     ago even almost about nearly half-way directly always usually often upside tall proud
@@ -352,7 +352,7 @@ BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
     tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain
+    mission trip journey journal quest errand date diet set theme topic way internet radio chain
     leash break parchment vellum horizon artstation deviantart behance pinterest unsplash instagram youtube kodak monday
     tuesday wednesday thursday friday saturday sunday
     """

@@ -1,6 +1,6 @@
 """Words of place without an object: "on the left", "a bird above", "from left to right"."""
 
-from ..relations import DIRECTIONS, NAME_OF, PLACES, Direction
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
 from ..words import Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
@@ -37,7 +37,10 @@ def side(mind: Mind, part: Part) -> Mind:
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
         thing, holder = _bearer(mind)
-        holder = holder if part.place[0] or part.place[1] else None  # "a lake with hills in the background"
+        if holder and part.place == NOWHERE:  # "a pond with a duck in the middle"
+            inside = Statement(start, ("inside",), (holder,), None, (thing,))
+            return mind.say(inside) if holder.noun in lex.HOLDING else mind
+        holder = None if part.place[2] else holder  # "a lake with hills in the background"
         if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
             return mind  # "hair swept to the left"
         for one in (thing,) if holder else thing.together:

@@ -40,6 +40,8 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     ]
     none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
     bows = part.piece.text == "over" and stems(clause.verb) & {"lean", "bend"}
+    if clause.negated and subjects and not none:  # "a cup is not on the table but under it"
+        return mind._replace(ground=last).begin_clause(last).in_clause(free=subjects[-1])
     if none or clause.negated or bows or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
     if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
@@ -85,7 +87,9 @@ def to_pronoun(mind: Mind, part: Part) -> Mind:
     if subjects:
         mind = mind.say(statement).begin_clause(None)
         # "a chest with a mirror inside it (on a rug)" is about the chest again
-        again = subject.owner if subject and subject.owner in objects else None
+        again = subject.owner if subject and {subject.owner, subject.after} & set(objects) else None
+        while again and again.hanging and again.holder:
+            again = again.holder  # "a woman wearing a hat with flowers on it"
         return mind.in_clause(nearest=again, free=again, since_thing=frozenset({"with"})) if again else mind
     return mind.wait(statement) if part.begins else mind
 
