@@ -546,7 +546,7 @@ def test_any_chain_is_read_as_built(noun, links):
         object = Phrase(noun, (len(prompt) - len(noun), len(prompt)))
         # "a cat on a rug on a floor left of a dog": the rug is on the floor, the cat is left of the dog
         rests = relation in ("on", "around")
-        expected.append(Wish(subject if rests else about, relation, object))
+        expected.append(Wish(subject if relation == "on" else about, relation, object))
         subject, about = object, about if rests else object
     assert parse(prompt) == Parsed(prompt, tuple(expected), ())
 

@@ -264,6 +264,7 @@ LOOSE = _set(
     """
 )
 # Where something moves to or along.
+TOWARDS = _set("onto into to at toward towards from")
 MOTION = _set("into onto through past along across toward towards")
 MEASURES = _set(
     """
@@ -351,7 +352,7 @@ TIMES = _set("morning afternoon evening night day noon dawn dusk time date momen
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
+    side tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
     mission trip journey journal quest errand date diet set theme topic way internet radio chain
     leash break parchment vellum horizon artstation deviantart behance pinterest unsplash instagram youtube kodak monday
     tuesday wednesday thursday friday saturday sunday

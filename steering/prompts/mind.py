@@ -53,7 +53,7 @@ class Thing:
 
     @property
     def scene(self) -> bool:
-        return self.noun in lex.SCENES
+        return self.noun in lex.SCENES or (self.noun.endswith(("room", "yard", "scape")) and self.noun != "mushroom")
 
     @property
     def plural(self) -> bool:

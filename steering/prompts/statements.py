@@ -20,7 +20,9 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
     nearest = clause.nearest
-    if rests and nearest and nearest.hangs in ("on", "around") and not (clause.since_thing or part.begins):
+    close = nearest and not (clause.since_thing or part.begins)
+    upon = "on" in part.relations or turned
+    if close and (upon and nearest.hangs in ("on", "around") or rests and nearest.hangs in lex.TOWARDS):
         subjects = (nearest,)  # "a vase on a table on a rug"
     said = mind.sentence.said
     if rests and subjects == (clause.old,) and said and "between" in said.relations:
