@@ -123,7 +123,8 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     """
     word, before = text.word(i), text.word(i - 1)
     can = kinds(word)
-    if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
+    single = word.endswith("s") and text.word(i - length - 1) in ("a", "an")  # "a bus stops"
+    if length and ((one_thing(before, word) and not single) or (word == "set" and before in lex.SETS)):
         return False
     named = named_after(text, i) if not length else names(text, i + 1)
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"

@@ -187,7 +187,7 @@ TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
 PERSON_ENDINGS = ("ist", "ista", "ician", "grapher", "smith", "keeper", "maker", "rider")
 # Verbs whose past form looks like the present one.
-SAME = _set("put set cut shut split spread cast hit let")
+SAME = _set("lost found put set cut shut split spread cast hit let")
 
 # --- Verbs --------------------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ TIMES = _set("morning afternoon evening night day noon dawn dusk time date momen
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    side tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
+    side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
     mission trip journey journal quest errand date diet set theme topic way internet radio chain
     leash break parchment vellum horizon artstation deviantart behance pinterest unsplash instagram youtube kodak monday
     tuesday wednesday thursday friday saturday sunday
@@ -360,7 +360,7 @@ NOT_ON = _set(
 )
 BARE_NOT_ON = _set(
     """
-    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command
+    fire display linen duty foot canvas horseback stage sale guard patrol strike board deck time demand command
     purpose white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
     drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
     """
@@ -381,7 +381,7 @@ ABOUT = _set(
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
     r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
-    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|on\s+the\s+wing|(?:at|above|below)\s+eye[\s-]level|under\s+new\s+management|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon(?=\s+(?:about|with|at))|hill|top|counter)|face\s+(?:down|up)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"

@@ -165,7 +165,7 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     if article == "the" and _one_word(piece) and piece.text.endswith("est") and kinds(piece.text[:-3])[0] == "a":
         return True  # "among the richest"
     if "on" in relations:
-        no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
+        no = lex.NOT_ON | (lex.BARE_NOT_ON if not article and _one_word(piece) else set())
         return bool(stem & no or ("i" in can and not article) or piece.phrase.text[0].isdigit())
     if "around" in relations:
         return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
@@ -197,7 +197,9 @@ def _one_word(piece: Piece) -> bool:
 
 def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     """Is the relation word none, "over the years", "above average"?"""
-    if "between" in relations and piece.phrase.text.isdigit():
+    if "between" in relations and (piece.phrase.text.isdigit() or piece.text in ("worlds", "lives", "choices", "times")):
+        return True
+    if piece.article in lex.POSSESSIVES and piece.text == "time":
         return True
     if piece.phrase.text[0].isdigit() and lex.COUNTED & set(piece.phrase.name.split()):
         return True

@@ -121,6 +121,10 @@ def _tagged(first: Thing, nearest: Thing) -> bool:
 
 def pronoun(mind: Mind, piece: Piece) -> Mind:
     """What it stands for; a "she" whom nothing before explains stands for herself."""
+    clause = mind.clause
+    done_to = piece.text in ("it", "him", "her", "them") and clause.free and clause.verb not in lex.BE | {""}
+    if done_to and "comma" not in clause.since_thing:
+        return mind  # "a cat watches them"
     things = meant(mind, piece.text, None)
     if piece.text in ("he", "she", "they") and not (things and (things[0].fits(piece.text) or mind.topic)):
         return _remember(mind, Thing(piece.phrase, piece.text))
@@ -262,7 +266,8 @@ def _remember(mind: Mind, new: Thing) -> Mind:
     """It is the nearest thing now, and what stands since the last one is forgotten."""
     fresh = dict(nearest=new, preposition="", verb="", plural=False, negated=False, since_thing=frozenset())
     if new.hanging:
-        held = (new, *mind.held[:1]) if new.hangs not in lex.PREPOSITIONS else mind.held
+        done = new.hangs not in lex.PREPOSITIONS or (new.hangs in ("in", "at") and not new.part)
+        held = (new, *mind.held[:1]) if done else mind.held
         return mind._replace(held=held).in_clause(**fresh)
     if not mind.sentence.first and not new.scene and not new.missing:
         mind = mind.in_sentence(first=new)

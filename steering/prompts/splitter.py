@@ -234,6 +234,8 @@ class _Splitter:
             return True
         if (m := lex.TOP_BOTTOM.match(plain, start)) and self._top_bottom(m):
             return True
+        if before == "from" and self._peeps():
+            before = ""  # "a rabbit peeks out from behind a tree"
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         m, adverb = lex.NAMED_WAYS.match(plain, start), lex.ADVERB_WAYS.match(plain, start)
@@ -244,6 +246,14 @@ class _Splitter:
         if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
             return self._add("relation", relation="near")
         return False
+
+    def _peeps(self) -> bool:
+        """Does it say where one looks out, "from under the bed", and not whence a picture was taken?"""
+        if self.text.word(self.i) not in ("behind", "under", "beneath", "underneath", "inside", "between"):
+            return False
+        said = {stem for piece in self.pieces[-4:] for word in piece.text.split() for stem in stems(word)}
+        taken = said & (lex.HEADS | {"see", "seen", "shoot", "film", "take", "taken", "photograph", "light"})
+        return self.text.word(self.i + 1) in lex.DETERMINERS and not taken
 
     def _beside(self) -> bool:
         """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """

@@ -203,6 +203,10 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
         return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
     if pronoun in lex.PLURAL_PRONOUNS and said and len(said.subjects) > 1 and subject not in said.subjects:
         return said.subjects if "between" not in relations else meant(mind, pronoun, subject)
+    if pronoun in lex.PLURAL_PRONOUNS and said and subject not in (*said.subjects, *said.objects):
+        pair = (*said.subjects[:1], *said.objects[:1])  # "a queen beside a king, a jester in front of them"
+        if len(pair) == 2 and not any(one.fits(pronoun) for one in (*pair, *(mind.topic and [mind.topic] or []))):
+            return pair if "between" not in relations else meant(mind, pronoun, subject)
     after = subject.after if subject and subject.owner else None
     if pronoun in lex.NEUTER and after and after is not owner and _met(after):
         return (after,)  # "people at a table with food on it"
