@@ -30,10 +30,9 @@ def checked(prompt: str, found: list[Wish], doubts: tuple[tuple[Wish, Wish], ...
     kept, warnings = [], []
     for wish in found:
         a, *objects = (phrase.name for phrase in wish.things)
-        b, c = (*objects, None, None)[:2]
-        b = wish.object.span if wish.object and b == a else b
-        relation = wish.relation
-        if earlier := said.get((a, relation, b, c)):
+        b, c = [*objects, "", ""][:2]
+        relation, itself = wish.relation, wish.object.span if wish.object and b == a else None
+        if earlier := said.get((a, relation, itself or b, c)):
             if wish.object is None and earlier.subject != wish.subject:
                 kept.append(wish)  # "a dog on the left, another dog"
                 continue
@@ -56,9 +55,9 @@ def checked(prompt: str, found: list[Wish], doubts: tuple[tuple[Wish, Wish], ...
             for begin, end in steps:
                 after.setdefault(begin, []).append((end, wish))
         kept.append(wish)
-        said[a, relation, b, c] = wish
+        said[a, relation, itself or b, c] = wish
         if relation in OPPOSITE:
-            said[b, OPPOSITE[relation], a, None] = wish
+            said[itself or b, OPPOSITE[relation], a, ""] = wish
         if c:
             said[a, relation, c, b] = wish
     for wish, other in doubts:

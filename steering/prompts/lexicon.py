@@ -176,8 +176,8 @@ KINDS = {
 # Before the first thing of a sentence: "Tonight a dog", "draw a dog".
 OPENERS = _set(
     """
-    hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally
-    next also draw generate create make imagine depict give
+    hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally next also draw
+    generate create make imagine depict give
     """
 )
 ORDERS = _set("paint render show design picture")  # nouns as well
@@ -245,12 +245,12 @@ CARRYING = _set("hold wear carry contain")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n",
-    "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s",
-    "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n",
-    "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n",
-    "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw",
-    "handbag": "nw",
+    "lives": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s",
+    "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n",
+    "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n",
+    "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n",
+    "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb",
+    "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -320,10 +320,10 @@ HOLDING = _set(
 )
 STYLE = _set(
     """
-    masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd
-    detail details realism photorealistic hyperrealistic realistic cinematic sharp focus style
-    aesthetic vibes background colors colours palette artstation trending exposure grain blur
-    atmosphere mood detailed intricate octane unreal dslr raw render photography
+    masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
+    realism photorealistic hyperrealistic realistic cinematic sharp focus style aesthetic vibes background
+    colors colours palette artstation trending exposure grain blur atmosphere mood detailed intricate octane
+    unreal dslr raw render photography
     """
 )
 # With "the", the picture itself: "the left side of the image".
@@ -352,10 +352,10 @@ TIMES = _set("morning afternoon evening night day noon dawn dusk time date momen
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way internet radio chain
-    leash break parchment vellum horizon artstation deviantart behance pinterest unsplash instagram youtube kodak monday
-    tuesday wednesday thursday friday saturday sunday
+    side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day
+    night morning afternoon evening weekend occasion mission trip journey journal quest errand date diet set
+    theme topic way internet radio chain leash break parchment vellum horizon artstation deviantart behance
+    pinterest unsplash instagram youtube kodak monday tuesday wednesday thursday friday saturday sunday
     """
 )
 BARE_NOT_ON = _set(

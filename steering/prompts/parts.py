@@ -79,6 +79,8 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     after, kind = i + 1, _kind(pieces, i)
     if kind == "thing" and _idiom(pieces[i], relations):
         return None, after
+    if kind == "which" and pieces[i].text == "whose":
+        return Part("preposition", piece), i  # "a girl between whose feet a cat sleeps"
     if kind not in ("thing", "pronoun", "which", "each other"):
         if {"on", "around"} & set(relations):
             return Part("preposition", piece), i
@@ -166,7 +168,9 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
         return True  # "among the richest"
     if "on" in relations:
         no = lex.NOT_ON | (lex.BARE_NOT_ON if not article and _one_word(piece) else set())
-        return bool(stem & no or ("i" in can and not article) or piece.phrase.text[0].isdigit())
+        return bool(
+            stem & no or ("i" in can and not article and piece.phrase.text.islower()) or piece.phrase.text[0].isdigit()
+        )
     if "around" in relations:
         return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
     return False
@@ -197,7 +201,9 @@ def _one_word(piece: Piece) -> bool:
 
 def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     """Is the relation word none, "over the years", "above average"?"""
-    if "between" in relations and (piece.phrase.text.isdigit() or piece.text in ("worlds", "lives", "choices", "times")):
+    if "between" in relations and (
+        piece.phrase.text.isdigit() or piece.text in ("worlds", "lives", "choices", "times")
+    ):
         return True
     if piece.article in lex.POSSESSIVES and piece.text == "time":
         return True

@@ -1,7 +1,7 @@
 """Words of place without an object: "on the left", "a bird above", "from left to right"."""
 
 from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
-from ..words import Wish
+from ..words import Phrase, Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
@@ -36,7 +36,7 @@ def side(mind: Mind, part: Part) -> Mind:
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
-        thing, holder = _bearer(mind)
+        thing, holder = _bearer(clause.nearest, clause.verb)
         if holder and part.place == NOWHERE:  # "a pond with a duck in the middle"
             inside = Statement(start, ("inside",), (holder,), None, (thing,))
             return mind.say(inside) if holder.noun in lex.HOLDING else mind
@@ -57,18 +57,12 @@ def side(mind: Mind, part: Part) -> Mind:
     return mind
 
 
-def _bearer(mind: Mind) -> tuple[Thing, Thing | None]:
+def _bearer(thing: Thing, verb: str) -> tuple[Thing, Thing | None]:
     """Whose place it is, "a cook in a blue apron on the left"; and what this one may be beside instead."""
-    thing, clause = mind.clause.nearest, mind.clause
-    holder = thing.holder
-    if (
-        not thing.hanging
-        or not holder
-        or holder.scene
-        or (thing.after is not holder and thing.after and thing.after.scene)
-    ):
+    holder, after = thing.holder, thing.after
+    if not thing.hanging or not holder or holder.scene or (after and after is not holder and after.scene):
         return thing, None
-    if thing.hangs in lex.HAVING and not (finite(clause.verb) or alive(holder.noun) or thing.part):
+    if thing.hangs in lex.HAVING and not (finite(verb) or alive(holder.noun) or thing.part):
         return thing, holder
     acts = thing.hangs not in lex.PREPOSITIONS and not thing.part and not alive(holder.noun)
     seen = stems(thing.hangs) & lex.GAZING or (thing.hangs == "at" and alive(thing.noun))
@@ -117,8 +111,8 @@ def pair_places(mind: Mind) -> Mind:
     """The places of things, and each thing against the one before: "a boat on the left, a car on the right"."""
     placed = mind.placed if len(mind.placed) > 1 else tuple(one for one in mind.placed if not one.bare)
     held = [one for one in placed if one.holder]
-    if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
-        start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
+    start, thing, where, holder, *_ = held[0] if held else Placed(0, Thing(Phrase("", (0, 0)), ""), NOWHERE)
+    if holder and len(placed) == 1 and sum(map(abs, where)) == 1:  # "a bed with a lamp on the left"
         doubt = Wish(thing.phrase, NAME_OF[where], holder.phrase), Wish(thing.phrase, NAME_OF_PLACE[where])
         mind = mind._replace(doubts=(*mind.doubts, doubt))
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))

@@ -98,7 +98,7 @@ def verb(mind: Mind, text: str) -> Mind:
     clause = mind.clause
     first, nearest = mind.sentence.first, clause.nearest
     after_comma = "g" in kinds(text) and first is not None and first is not nearest
-    if after_comma and nearest and clause.since_thing == {"comma"} and _tagged(first, nearest):
+    if after_comma and first and nearest and clause.since_thing == {"comma"} and _tagged(first, nearest):
         mind = mind.in_clause(nearest=first, free=first)
     elif after_comma and not nearest and "comma" in clause.since_relation and not mind.sentence.said:
         mind = mind.in_clause(free=first)
@@ -174,8 +174,8 @@ def thing(mind: Mind, part: Part) -> Mind:
         mind = mind.say(replace(waiting, subjects=(new,))).in_sentence(waiting=None, waited=(new, waiting))
     elif waiting_place:  # "on the left (is) a window"
         mind = place(mind.in_sentence(waiting_place=None, waited=(new, waiting_place)), *_placing(waiting_place, new))
-    elif sentence.waited and new.listed and sentence.waited[0] in new.group and not _goes_on(part):
-        mind = _also(mind, new)
+    elif sentence.waited and new.listed and not _goes_on(part):
+        mind = _also(mind, new, *sentence.waited)
     if sentence.row and not new.hanging:
         mind = _in_row(mind, new, piece.start)
     return _remember(mind, new)
@@ -191,16 +191,15 @@ def _placing(waiting: tuple[int, Direction], thing: Thing) -> tuple[int, Thing, 
     return waiting[0], thing, waiting[1]
 
 
-def _also(mind: Mind, new: Thing) -> Mind:
+def _also(mind: Mind, new: Thing, first: Thing, words: Statement | tuple[int, Direction]) -> Mind:
     """ "on the sill (are) a jar and a cat": what was said of the first is said of those joined with it."""
-    first, words = mind.sentence.waited
     group = new.group
-    for one in group[group.index(first) + 1 :]:
+    for one in group[group.index(first) + 1 :] if first in group else ():
         if isinstance(words, Statement):
             mind = mind.say(replace(words, subjects=(one,)))
         else:
             mind = place(mind, *_placing(words, one))
-    return mind
+    return mind.in_sentence(waited=(new, words)) if first in group else mind
 
 
 def _tag(part: Part) -> bool:
@@ -228,17 +227,18 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
     listed = joined is not None and "join" in clause.since_thing
     if joined and joined.hanging and joined.hangs in ("on", "around"):
         joined, listed = None, False
-    worn = {"w", "b"} & set(kinds(piece.text))
-    verb = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
-    own = joined and (joined.part or joined.hangs in lex.HAVING | {"in"})
-    if own and joined.hanging and not hangs and (worn or verb):
-        holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
+    if joined and joined.hanging and not hangs:
+        worn = {"w", "b"} & set(kinds(piece.text))
+        does = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
+        described = joined.hangs in lex.HAVING | {"in"}
+        if (joined.part or described) and (worn or does):
+            holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
+        elif listed and piece.article and described:
+            joined = joined.holder or joined  # "a man in a hat and a woman in a scarf sit"
     if {"join", "with"} <= clause.since_thing and not hangs and part.following in ("adverb", "side") and clause.nearest:
         # "a cottage with a well in front and a barn behind"
         holder = clause.nearest.owner or (clause.nearest if part.following == "adverb" else None)
         hangs = "with" if holder else ""
-    if listed and not hangs and joined.hanging and piece.article and joined.hangs in lex.HAVING | {"in"}:
-        joined = joined.holder or joined  # "a man in a hat and a woman in a scarf sit"
     missing = (
         piece.article == "no"
         or piece.text in lex.NOBODY | lex.COUNTED

@@ -172,7 +172,11 @@ class _Splitter:
             or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
             or (before in lex.NOT and kinds(word)[0] in "vzgd")
             # "1girl, holding umbrella"
-            or (stems(word) & lex.CARRYING and word.endswith("ing") and self._before() in ("comma", "stop", "thing", "relation"))
+            or (
+                stems(word) & lex.CARRYING
+                and word.endswith("ing")
+                and self._before() in ("comma", "stop", "thing", "relation")
+            )
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
@@ -181,7 +185,7 @@ class _Splitter:
             or (
                 placed
                 and before == ","
-                and self.pieces[-2:-1]
+                and len(self.pieces) > 1
                 and self.pieces[-2].kind != "side"
                 and self._after_aside(word)
             )

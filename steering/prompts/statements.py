@@ -19,28 +19,10 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     last = second or objects[-1]
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
-    nearest = clause.nearest
-    close = nearest and not (clause.since_thing or part.begins)
-    upon = "on" in part.relations or turned
-    if close and (upon and nearest.hangs in ("on", "around") or rests and nearest.hangs in lex.TOWARDS):
-        subjects = (nearest,)  # "a vase on a table on a rug"
-    said = mind.sentence.said
-    if rests and subjects == (clause.old,) and said and "between" in said.relations:
-        subjects = said.subjects  # "a cat between two dogs on a sofa"
+    if rests:
+        subjects = _resting(mind, part, subjects)
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
-    no_things = lex.BETWEEN_IDEAS if between else ()
-    idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
-    idle += [
-        thing
-        for thing in subjects
-        if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)
-    ]
-    idle += [
-        thing
-        for thing in subjects
-        if "on" in part.relations and (stems(thing.noun) & lex.BODY or (thing.noun in lex.HEADS and last.scene))
-    ]
-    none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
+    none = any(thing.missing or _idle(thing, part, last) for thing in subjects)
     bows = part.piece.text == "over" and stems(clause.verb) & {"lean", "bend"}
     if clause.negated and subjects and not none:  # "a cup is not on the table but under it"
         return mind._replace(ground=last).begin_clause(last).in_clause(free=subjects[-1])
@@ -54,6 +36,28 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if part.begins:
         return mind.wait(statement)
     return hung(mind, last, part.relations[0]) if rests else mind
+
+
+def _resting(mind: Mind, part: Part, subjects: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    """Who rests on it or is around it: "a vase on a table on a rug", "a cat between two dogs on a sofa"."""
+    clause, said, nearest = mind.clause, mind.sentence.said, mind.clause.nearest
+    upon = "on" in part.relations or surrounded(part.piece)
+    close = not (clause.since_thing or part.begins)
+    if nearest and close and (nearest.hangs in lex.TOWARDS or (upon and nearest.hangs in ("on", "around"))):
+        return (nearest,)
+    return said.subjects if said and "between" in said.relations and subjects == (clause.old,) else subjects
+
+
+def _idle(thing: Thing, part: Part, object: Thing) -> bool:
+    """Is the subject no thing that stands so: a time, the difference between two, a part of the same body?"""
+    body, on = stems(thing.noun) & lex.BODY, "on" in part.relations
+    return bool(
+        ("between" in part.relations and thing.noun in lex.BETWEEN_IDEAS)
+        or (part.piece.text.startswith("am") and "i" in kinds(thing.noun))  # "honour among thieves"
+        or ({"on", "around"} & set(part.relations) and thing.noun in lex.TIMES)
+        or (body and (on or (thing.article in OWN and object.part)))
+        or (on and thing.noun in lex.HEADS and object.scene)  # "a photo on a beach"
+    )
 
 
 def hung(mind: Mind, thing: Thing, word: str) -> Mind:
@@ -101,8 +105,8 @@ def _doubted(mind: Mind, statement: Statement, pronoun: str) -> Mind:
     said, clause = mind.sentence.said, mind.clause
     wishes = statement.wishes()
     other = said.objects[0] if said and statement.objects[0] in said.subjects else None
-    fresh = other and not mind.sentence.landmark and "comma" in clause.since_relation and len(wishes) == 1
-    if not fresh or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun) or finite(clause.verb):
+    sure = mind.sentence.landmark or "comma" not in clause.since_relation or finite(clause.verb) or len(wishes) != 1
+    if not other or sure or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun):
         return mind
     return mind._replace(doubts=(*mind.doubts, (wishes[0], replace(statement, objects=(other,)).wishes()[0])))
 
@@ -201,12 +205,13 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
     if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
         return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
-    if pronoun in lex.PLURAL_PRONOUNS and said and len(said.subjects) > 1 and subject not in said.subjects:
-        return said.subjects if "between" not in relations else meant(mind, pronoun, subject)
-    if pronoun in lex.PLURAL_PRONOUNS and said and subject not in (*said.subjects, *said.objects):
-        pair = (*said.subjects[:1], *said.objects[:1])  # "a queen beside a king, a jester in front of them"
-        if len(pair) == 2 and not any(one.fits(pronoun) for one in (*pair, *(mind.topic and [mind.topic] or []))):
-            return pair if "between" not in relations else meant(mind, pronoun, subject)
+    if pronoun in lex.PLURAL_PRONOUNS and said and "between" not in relations and subject not in said.subjects:
+        if len(said.subjects) > 1:
+            return said.subjects
+        pair = (*said.subjects, *said.objects[:1])  # "a queen beside a king, a jester in front of them"
+        topic = (mind.topic,) if mind.topic else ()
+        if subject not in pair and not any(one.fits(pronoun) for one in pair + topic):
+            return pair
     after = subject.after if subject and subject.owner else None
     if pronoun in lex.NEUTER and after and after is not owner and _met(after):
         return (after,)  # "people at a table with food on it"
