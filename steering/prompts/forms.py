@@ -199,7 +199,7 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    several = _several(text, i - 1)
+    several = _several(text, i - 1) or (text.word(i - 1) in lex.HERDS and can[0] == "v")
     if headed and (joined or several) and (not named or taking):
         return True
     following = text.word(i + 1)

@@ -212,6 +212,7 @@ MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
 
+HERDS = _set("sheep fish deer cattle police")  # one or several
 PLURAL_WORDS = _set("people teeth skis taxis")
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
@@ -352,7 +353,7 @@ TIMES = _set("morning afternoon evening night day noon dawn dusk time date momen
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day
+    front outside side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day
     night morning afternoon evening weekend occasion mission trip journey journal quest errand date diet set
     theme topic way internet radio chain leash break parchment vellum horizon artstation deviantart behance
     pinterest unsplash instagram youtube kodak monday tuesday wednesday thursday friday saturday sunday

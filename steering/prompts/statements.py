@@ -21,6 +21,9 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
     if rests:
         subjects = _resting(mind, part, subjects)
+    nearest = clause.nearest
+    if nearest and nearest.owner and not clause.since_thing and _part_of(nearest.owner, part):
+        subjects = (nearest,)
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     none = any(thing.missing or _idle(thing, part, last) for thing in subjects)
     bows = part.piece.text == "over" and stems(clause.verb) & {"lean", "bend"}
@@ -36,6 +39,12 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if part.begins:
         return mind.wait(statement)
     return hung(mind, last, part.relations[0]) if rests else mind
+
+
+def _part_of(owner: Thing, part: Part) -> bool:
+    """Is the object a part of the owner, "a station with a clock above the entrance"?"""
+    high = {"above", "below", "on"} & set(part.relations)
+    return bool(high and part.objects[0].article == "the" and owner.article != "the" and not alive(owner.noun))
 
 
 def _resting(mind: Mind, part: Part, subjects: tuple[Thing, ...]) -> tuple[Thing, ...]:
@@ -191,8 +200,8 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
         alike = [one for one in nearest.group if one.owner is nearest.owner] if nearest.listed else [nearest]
         return tuple(alike)
     # "a man pulls a sled behind him"
-    done = nearest.hanging and not nearest.owner and nearest.holder and pronoun not in lex.NEUTER
-    if done and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and nearest.holder.fits(pronoun):
+    holder = nearest.holder if nearest.hanging and not nearest.owner and pronoun not in lex.NEUTER else None
+    if holder and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and holder.fits(pronoun):
         return (nearest,)
     if not nearest.hangs:
         return _all(nearest, clause.verb) if not begins else (nearest,)
