@@ -10,15 +10,16 @@ def _set(words: str) -> frozenset[str]:
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
-              "way above", "ontop of", "on-top of"],
+              "way above", "above of", "above to", "over top of", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
-              "well below", "way below"],
-    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by",
+              "well below", "way below", "below of", "below to", "beneath of", "underneath of", "under of"],
+    "near": ["near", "near to", "near by", "next to", "nextto", "next-to", "beside of", "by side of", "along side", "beside", "besides", "close to", "close by",
              "nearby to", "alongside", "alongside of", "adjacent to", "by the side of", "on the side of",
              "at the side of", "to the side of", "on side of", "on either side of", "on both sides of",
              "on each side of", "in the vicinity of"],
-    "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
-    "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
+    "in front of": ["in front of", "in the front of", "infront of", "in front to", "ahead of"],
+    "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of", "behind of", "to the rear of",
+               "at the rear of", "to the back of"],
     "inside": ["inside", "inside of", "within", "among", "amongst", "amid", "amidst", "in the midst of"],
     "between": ["between", "in between", "inbetween", "midway between", "halfway between"],
     "on": ["on", "upon", "on to"],
@@ -27,8 +28,9 @@ SPELLINGS = {
 
 
 def _misspelled(word: str) -> set[str]:
-    """With a letter left out or two swapped, but for the first: "beneth", "behnd"."""
+    """With a letter left out, doubled or two swapped, but for the first: "beneth", "beetween"."""
     cut = {word[:k] + word[k + 1 :] for k in range(1, len(word))}
+    cut |= {word[:k] + word[k] + word[k:] for k in range(1, len(word))}
     return (cut | {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(1, len(word) - 1)}) - {"blow"}
 
 
@@ -50,7 +52,10 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])")
+NAMED_WAYS = re.compile(
+    rf"(?:(?:on\s+top|in\s*front|next|nearby)(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])"
+)
+SHORT = {"on top": "above", "in front": "in front of", "infront": "in front of", "next": "near", "nearby": "near"}
 # "surrounded by", and the same the other way round, "a moat surrounding a castle".
 SURROUNDED = re.compile(
     r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?(?:by|with)(?![\w'’-])"
@@ -69,11 +74,11 @@ LEFT_RIGHT = re.compile(
     (?:(?:far|very|immediate|extreme|direct|near|nearest|outer)\s+)?
     (?:(?P<vertical>upper|top|lower|bottom|above|below|over|under)[\s-]+
        (?:(?:(?:and|but)\s+)?(?:(?:slightly|just|a\s+bit|a\s+little|somewhat|far|further|also|directly)\s+)?to\s+the\s+|(?:and|but)\s+)?)?
-    (?P<horizontal>left|right|rigth|rihgt|rigt|lefft)
+    (?P<horizontal>left|right|rigth|rihgt|rigt|rght|lefft|lft)
     (?:[\s-]+(?P<late>upper|top|lower|bottom)(?=[\s-]+(?:corner|side|part|of)\b))?
     (?:[\s-]*hand(?=[\s-]*side|\s+of))?
     (?:[\s-]*(?P<part>side|corner|edge|half|part|end|third|area|quadrant|portion))?
-    (?P<of>[\s-]+(?:of|off|from|to(?=\s+(?:an?|the)\s)))?
+    (?P<of>[\s-]+(?:of|off|from|to))?
     (?![\w'’-])
     (?P<colon>\s*:)?
     """,
@@ -256,12 +261,8 @@ OWN = {
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
-    deep open ajar just high right far slightly immediately exactly straight low close only also
-    clearly up down diagonally so too still back halfway midway partially partly somewhat
-    together apart again there here away forth along somewhere then now very quite rather half
-    ago even almost about nearly half-way directly always usually often upside tall proud
-    proudly peacefully alone bit upright sideways backwards forwards forward horizontally
-    vertically meanwhile
+    deep open ajar high right far straight low close down so still back halfway midway there here forth
+    somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
     """
 )
 # Where something moves to or along.

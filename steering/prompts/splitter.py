@@ -243,8 +243,9 @@ class _Splitter:
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         m, adverb = lex.NAMED_WAYS.match(plain, start), lex.ADVERB_WAYS.match(plain, start)
+        way = " ".join(m[0].split()) if m else ""
         if m and not (adverb and adverb.end() > m.end()):  # "on top"
-            return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
+            return self._add_match("relation", m, relation=lex.NAMED.get(way) or lex.SHORT[way])
         if adverb and self._ends(adverb):
             return self._add_match("adverb", adverb, relation=lex.ADVERBS[" ".join(adverb[0].split())])
         if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
@@ -283,7 +284,10 @@ class _Splitter:
                 return False  # "the last bit left of a melting snowman"
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            named = self._before() == "thing" or before in lex.BE
+            article = self.text.word(after) in lex.ARTICLES
+            named = (self._before() == "thing" and article) or before in lex.BE
+            if m["of"].strip(" -") == "to" and not (article or before in lex.BE):
+                return False  # "a path to the left to follow"
             if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or named):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)

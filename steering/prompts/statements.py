@@ -243,6 +243,8 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
 
 def _met(thing: Thing) -> bool:
     """Does it hang by a verb or by "at", as what can have something on it?"""
+    if stems(thing.hangs) & (lex.GAZING | {"face", "overlook", "watch", "view"}):
+        return False
     return thing.hanging and not thing.scene and thing.hangs not in lex.HAVING | {"in", "on", "around", "of", "which"}
 
 
