@@ -164,7 +164,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     if "s" not in can:
         return True
     if not length:
-        also = before in (",", "and") and kinds(text.word(i - 2))[0] == "z"  # "flits, bobs and sings"
+        listed = kinds(text.word(i - 2))[0] == "z" and (before == "and" or text.word(i + 1) in (",", "and"))
+        also = before in (",", "and") and listed  # "flits, bobs and sings"
         return not named and (also or (can[0] == "z" and ("m" in can or before[0].isalnum())))
     if determiner in lex.PLURALS:  # "two hot dog stands"
         return is_plural(before)

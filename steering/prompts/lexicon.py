@@ -13,10 +13,10 @@ SPELLINGS = {
               "way above", "above of", "above to", "over top of", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
               "well below", "way below", "below of", "below to", "beneath of", "underneath of", "under of"],
-    "near": ["near", "near to", "near by", "next to", "nextto", "next-to", "beside of", "by side of", "along side", "beside", "besides", "close to", "close by",
-             "nearby to", "alongside", "alongside of", "adjacent to", "by the side of", "on the side of",
-             "at the side of", "to the side of", "on side of", "on either side of", "on both sides of",
-             "on each side of", "in the vicinity of"],
+    "near": ["near", "near to", "near by", "next to", "nextto", "next-to", "beside of", "by side of", "along side",
+             "beside", "besides", "close to", "close by", "nearby to", "alongside", "alongside of", "adjacent to",
+             "by the side of", "on the side of", "at the side of", "to the side of", "on side of",
+             "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
     "in front of": ["in front of", "in the front of", "infront of", "in front to", "ahead of"],
     "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of", "behind of", "to the rear of",
                "at the rear of", "to the back of"],
@@ -354,8 +354,8 @@ TIMES = _set("morning afternoon evening night day noon dawn dusk time date momen
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    front outside side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation day
-    night morning afternoon evening weekend occasion mission trip journey journal quest errand date diet set
+    front outside side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation
+    day night morning afternoon evening weekend occasion mission trip journey journal quest errand date diet set
     theme topic way internet radio chain leash break parchment vellum horizon artstation deviantart behance
     pinterest unsplash instagram youtube kodak monday tuesday wednesday thursday friday saturday sunday
     """

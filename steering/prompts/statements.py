@@ -79,7 +79,9 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     """ "a jacket over a shirt", "a man in a coat over a suit" """
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
-    own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
+    # "a tortoise with moss on its shell"
+    held = nearest and (nearest.owner or (nearest.hanging and object.article == "its"))
+    own = held and object.article in lex.POSSESSIVES
     return bool(
         (both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside")
     )
@@ -169,7 +171,7 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
         return _all(thing, clause.verb)
     if said:
         main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
-        return said.subjects if main_clause else (clause.old,) if clause.old else ()
+        return said.subjects if main_clause or not clause.old else (clause.old,)
     if clause.nearest and not begins:
         return (clause.nearest.holder or clause.nearest,)
     return ()
