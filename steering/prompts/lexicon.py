@@ -299,7 +299,7 @@ HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
 SCENES = HEADS | _set(
     """
-    room kitchen bedroom bathroom office street field garden landscape beach park forest scene
+    room ballroom classroom courtroom showroom playroom boardroom tearoom barroom kitchen bedroom bathroom office street field garden landscape beach park forest scene
     city town village sky desert meadow yard world interior exterior environment setting
     backdrop background foreground night day morning evening sunset sunrise dawn dusk floor lawn
     courtyard cafe restaurant bar studio gallery museum library classroom hallway valley

@@ -10,7 +10,7 @@ from ..relations import Direction
 from ..words import Phrase, Wish
 from . import lexicon as lex
 from .forms import is_plural
-from .vocabulary import alive, idea, kinds
+from .vocabulary import alive, idea, kinds, stems
 
 
 @dataclass(frozen=True, eq=False)  # a thing is equal to itself alone
@@ -46,14 +46,15 @@ class Thing:
             for one in self.group
             if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))
         ]
-        kind = self.article in ("", "the")
-        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
-            alike.pop(0)
+        while (
+            len(alike) > 2 and self.article not in ("", "the") and not alike[0].article and not is_plural(alike[0].noun)
+        ):
+            alike.pop(0)  # "night, a dog and a cat"
         return tuple(alike)
 
     @property
     def scene(self) -> bool:
-        return self.noun in lex.SCENES or (self.noun.endswith(("room", "yard", "scape")) and self.noun != "mushroom")
+        return self.noun in lex.SCENES or self.noun.endswith(("yard", "scape"))
 
     @property
     def plural(self) -> bool:

@@ -13,7 +13,7 @@ NAME_OF_PLACE = {place: name for name, place in PLACES.items()}
 def adverb(mind: Mind, part: Part) -> Mind:
     """ "a house with a car in front"; "a bird above, a fish below"; "a castle on a hill. Below, a river flows" """
     thing, start, relation = mind.clause.nearest, part.piece.start, part.relations[0]
-    base = mind.base or mind.topic
+    base = (mind.base if relation == "below" else None) or mind.topic
     if part.begins and base and part.following in ("comma", "thing") and not mind.sentence.first:
         return mind.wait(Statement(start, (relation,), (base,)))
     if thing is None or thing.missing or mind.clause.negated:
@@ -22,8 +22,8 @@ def adverb(mind: Mind, part: Part) -> Mind:
         mind = mind.say(Statement(start, (relation,), (thing.owner,), None, (thing,)))
         return mind.in_clause(since_thing=mind.clause.since_thing | {"with"})
     if relation in DIRECTIONS:
-        return place(mind, start, thing, DIRECTIONS[relation], said=False)
-    return mind
+        mind = place(mind, start, thing, DIRECTIONS[relation], said=False)
+    return mind.in_clause(since_thing=mind.clause.since_thing | {"side"})
 
 
 def side(mind: Mind, part: Part) -> Mind:
