@@ -207,7 +207,9 @@ SHOWING = _set(
 PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
-PLACING = _set("put place dump leave left position park lay laid")
+PLACING = _set("put place dump leave left position park lay laid hang hide plant arrange stack bury pin mount prop")
+SEEING = _set("watch photograph examine admire study observe inspect notice draw paint sketch")
+LIFTING = _set("hold raise lift lower dangle")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
 LOOKING = GAZING | _set(
@@ -266,7 +268,8 @@ LOOSE = _set(
     """
 )
 # Where something moves to or along.
-TOWARDS = _set("onto into to at toward towards from")
+TOWARDS = _set("onto into to at toward towards from past")
+PAST = _set("past at toward towards")
 MOTION = _set("into onto through past along across toward towards")
 MEASURES = _set(
     """
@@ -299,11 +302,11 @@ HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
 SCENES = HEADS | _set(
     """
-    room ballroom classroom courtroom showroom playroom boardroom tearoom barroom kitchen bedroom bathroom office street field garden landscape beach park forest scene
-    city town village sky desert meadow yard world interior exterior environment setting
-    backdrop background foreground night day morning evening sunset sunrise dawn dusk floor lawn
-    courtyard cafe restaurant bar studio gallery museum library classroom hallway valley
-    countryside harbor harbour market plaza square farm jungle
+    room ballroom classroom courtroom showroom playroom boardroom tearoom barroom kitchen bedroom bathroom
+    office street field garden landscape beach park forest scene city town village sky desert meadow yard world
+    interior exterior environment setting backdrop background foreground night day morning evening sunset
+    sunrise dawn dusk floor lawn courtyard cafe restaurant bar studio gallery museum library classroom hallway
+    valley countryside harbor harbour market plaza square farm jungle
     """
 )
 # "a table with a cup left of a plate" is about the cup as well, but "a table with a cup on top" has its table.

@@ -10,7 +10,7 @@ from ..relations import Direction
 from ..words import Phrase, Wish
 from . import lexicon as lex
 from .forms import is_plural
-from .vocabulary import alive, idea, kinds, stems
+from .vocabulary import alive, idea, kinds
 
 
 @dataclass(frozen=True, eq=False)  # a thing is equal to itself alone

@@ -64,7 +64,7 @@ def step(mind: Mind, part: Part) -> Mind:
         case "stop":
             return end_sentence(mind)
         case kind:  # which, there
-            return note(mind, kind, preposition="")
+            return note(mind, "whose" if part.piece.text == "whose" else kind, preposition="")
 
 
 def note(mind: Mind, kind: str, **changes) -> Mind:
@@ -109,7 +109,7 @@ def verb(mind: Mind, text: str) -> Mind:
         verb=text,
         negated=clause.negated and not ends,
         plural=clause.plural or "v" in kinds(text) or text in lex.PLURAL_BE,
-        since_thing=clause.since_thing | {"verb"},
+        since_thing=clause.since_thing | {"again" if clause.verb else "verb", "verb"},
         since_relation=clause.since_relation | {"finite" if finite(text) else "participle"},
     )
 
@@ -255,6 +255,8 @@ def _holder(mind: Mind) -> tuple[Thing | None, str]:
     holder = clause.free or clause.old
     if clause.preposition:
         return holder, clause.preposition
+    if "whose" in clause.since_thing and not clause.verb:
+        return holder, "whose"
     if "which" in clause.since_thing and not clause.verb:  # "an easel that a painter has set up"
         return holder, "which"
     if holder and clause.verb and not stems(clause.verb) & (lex.BE | lex.PLACING) and "there" not in clause.since_thing:

@@ -22,7 +22,7 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if rests:
         subjects = _resting(mind, part, subjects)
     nearest = clause.nearest
-    if nearest and nearest.owner and not clause.since_thing and _part_of(nearest.owner, part):
+    if nearest and nearest.hanging and not (clause.since_thing or part.begins) and _closer(nearest, part):
         subjects = (nearest,)
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
     none = any(thing.missing or _idle(thing, part, last) for thing in subjects)
@@ -41,10 +41,19 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     return hung(mind, last, part.relations[0]) if rests else mind
 
 
-def _part_of(owner: Thing, part: Part) -> bool:
-    """Is the object a part of the owner, "a station with a clock above the entrance"?"""
+def _closer(thing: Thing, part: Part) -> bool:
+    """Is it the thing before the relation words that stands so, and not what it hangs on?
+
+    "A station with a clock above the entrance", "a corridor with paintings on the walls", "walks past a poster on a
+    wall", "watches a fish in a bowl", "holds a cup over a flame".
+    """
     high = {"above", "below", "on"} & set(part.relations)
-    return bool(high and part.objects[0].article == "the" and owner.article != "the" and not alive(owner.noun))
+    owner, verb = thing.owner, stems(thing.hangs)
+    if owner:
+        part_of = high and part.objects[0].article == "the" and owner.article != "the" and not alive(owner.noun)
+        return bool(part_of or (thing.after and thing.after is not owner and _met(thing.after)))
+    lifted = "above" in part.relations and verb & lex.LIFTING
+    return bool(thing.hangs in (lex.TOWARDS if "on" in part.relations else lex.PAST) or verb & lex.SEEING or lifted)
 
 
 def _resting(mind: Mind, part: Part, subjects: tuple[Thing, ...]) -> tuple[Thing, ...]:
@@ -163,7 +172,9 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     nearest = clause.nearest
     if nearest and nearest.missing and nearest.article == "no" and nearest.hangs and not nearest.part and not begins:
         return (nearest,)  # "a car park with no car in front of a cinema"
-    if nearest and nearest.hanging and clause.since_thing == {"verb"} and _done_to(nearest, clause.verb):
+    if nearest and nearest.hangs == "whose" and "verb" in clause.since_thing and "again" not in clause.since_thing:
+        return (nearest,)  # "a painter whose easel stands by a pond"
+    if nearest and nearest.hanging and clause.since_thing - {"again"} == {"verb"} and _done_to(nearest, clause.verb):
         return (nearest,)
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
@@ -203,7 +214,7 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
         return tuple(alike)
     # "a man pulls a sled behind him"
     holder = nearest.holder if nearest.hanging and not nearest.owner and pronoun not in lex.NEUTER else None
-    if holder and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and holder.fits(pronoun):
+    if holder and nearest.hangs not in lex.PREPOSITIONS - lex.TOWARDS and holder.fits(pronoun):
         return (nearest,)
     if not nearest.hangs:
         return _all(nearest, clause.verb) if not begins else (nearest,)
