@@ -253,7 +253,7 @@ CARRYING = _set("hold wear carry contain")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s",
+    "lives": "zsm", "falls": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s",
     "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n",
     "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n",
     "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n",
@@ -334,7 +334,7 @@ STYLE = _set(
 # With "the", the picture itself: "the left side of the image".
 PICTURE = _set(
     """
-    image picture photo photograph frame scene shot composition view painting canvas screen page
+    card image picture photo photograph frame scene shot composition view painting canvas screen page
     center centre middle top bottom foreground background
     """
 )

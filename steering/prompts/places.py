@@ -54,6 +54,10 @@ def side(mind: Mind, part: Part) -> Mind:
                 bare=part.piece.text in ("left", "right"),
             )
         return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
+    if mind.sentence.said and clause.old and (part.place[1] or part.place[2]):
+        mind = place(
+            mind, start, mind.sentence.said.subjects[0], part.place, whole=True
+        )  # "a kite over a hill at the top"
     return mind
 
 
@@ -87,7 +91,14 @@ def place(
     if thing.missing:
         return mind
     before, relation = mind.sentence.said, NAME_OF.get(where)
-    if before and relation and before.relations[0] in DIRECTIONS and not whole and not holder:
+    if (
+        before
+        and relation
+        and before.relations[0] in DIRECTIONS
+        and (where[0] or not said)
+        and not whole
+        and not holder
+    ):
         pair = any(a and b for one in mind.placed[-1:] for a, b in zip(one.place, where, strict=True))
         one_axis = not pair and any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
         others = (*before.objects, *before.subjects)

@@ -218,12 +218,13 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
         return (nearest,)
     if not nearest.hangs:
         return _all(nearest, clause.verb) if not begins else (nearest,)
-    return _subjects(mind, begins, None)[:1]
+    return (clause.free,) if clause.free else _subjects(mind, begins, None)[:1]
 
 
 def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject: Thing | None) -> tuple[Thing, ...]:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
+    ground = mind.ground if not subject and pronoun in lex.NEUTER else None
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
     if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
         return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
@@ -251,7 +252,7 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
             return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
-    return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)
+    return meant(mind, pronoun, subject, *landmark, ground, owner)
 
 
 def _met(thing: Thing) -> bool:
