@@ -106,7 +106,10 @@ def test_there_are_enough_prompts():
 
 
 def test_prompts_that_the_rules_were_never_tuned_to():
-    """96 of 100, as it came out when they were first read; nothing is to be mended for their sake."""
+    """96 of 100, as it came out when they were first read; nothing is to be mended for their sake.
+
+    Places and "on" came into the answers of 12 of them when these began to be read.
+    """
     prompts = sum(sections("prompts_unseen.txt").values(), [])
     right = len(prompts) - len(misread(prompts))
     assert len(prompts) == 100
@@ -114,7 +117,7 @@ def test_prompts_that_the_rules_were_never_tuned_to():
 
 
 def test_prompts_as_people_type_them():
-    """698 prompts of every kind, which the rules were tuned to: 693 are read rightly, and no kind below 9 of 10."""
+    """698 prompts of every kind, which the rules were tuned to: 695 are read rightly, and no kind below 9 of 10."""
     kinds = sections("prompts_typed.txt")
     wrong = {kind: len(misread(prompts)) for kind, prompts in kinds.items()}
     assert sum(map(len, kinds.values())) >= 600

@@ -253,12 +253,12 @@ CARRYING = _set("hold wear carry contain")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "falls": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s",
-    "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n",
-    "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n",
-    "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n",
-    "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb",
-    "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "falls": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d",
+    "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n",
+    "fire": "n", "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n",
+    "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n",
+    "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz",
+    "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
