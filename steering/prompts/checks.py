@@ -38,7 +38,7 @@ def checked(prompt: str, found: list[Wish], doubts: tuple[tuple[Wish, Wish], ...
                 continue
             warnings.append(f'"{wish}" says the same as "{earlier}", so it counts once.')
             continue
-        one = _which(prompt, wish.subject, first)
+        one = _which(prompt, wish.subject, first, placed=wish.object is None)
         other = _which(prompt, wish.object, first) if wish.object else "the picture"
         other = wish.object.span if wish.object and one == other else other
         direction = DIRECTIONS.get(relation) or PLACES.get(relation, NOWHERE)
@@ -77,7 +77,7 @@ def _line(prompt: str, wish: Wish) -> str:
     return " | ".join([subject, wish.relation, *([" and ".join(objects)] if objects else [])])
 
 
-def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> object:
+def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]], placed: bool = False) -> object:
     """What tells the thing from others: its words, or its place in the text where these mean another one."""
     begin = phrase.span[0]
     again = first.setdefault(phrase.name, phrase.span) != phrase.span
@@ -85,7 +85,9 @@ def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> ob
     other = re.search(
         r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE
     )
-    bare = re.search(r"(?:^|[,.;:]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and phrase.name.endswith("s")
+    bare = re.search(r"(?:^|[,.;:(]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and (
+        placed or phrase.name.endswith("s")
+    )
     words = phrase.name.split()
     return phrase.span if again and (other or bare or words[0] in ("one", "another")) else phrase.name
 

@@ -8,7 +8,7 @@ import re
 
 from . import lexicon as lex
 from .text import Text
-from .vocabulary import alive, kinds, one_thing
+from .vocabulary import alive, kinds, one_thing, stems
 
 # --- Words of place -------------------------------------------------------------------------------------------------
 
@@ -54,6 +54,8 @@ def comes_last(text: Text, m: re.Match) -> bool:
 def is_end(text: Text, i: int) -> bool:
     """Does no noun stand at i, so that "on the left" is a place and not the beginning of "on the left wall"?"""
     can, taking = kinds(text.word(i)), closed(text, i + 1) or i + 1 == len(text.words)
+    if stems(text.word(i)) & lex.CARRYING and text.word(i).endswith("ing"):
+        return True  # "a girl on left holding a flower"
     acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
     return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 

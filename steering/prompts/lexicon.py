@@ -85,6 +85,7 @@ LEFT_RIGHT = re.compile(
     re.VERBOSE,
 )
 AND_RIGHT = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?:\s+sides?)?\s+of(?![\w'’-])")
+AND_OTHER = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?![\w'’-])(?!\s+of)")
 UPPER = _set("upper top above over")
 # "at the top (of)", "in the background", "on top".
 TOP_BOTTOM = re.compile(
@@ -325,7 +326,7 @@ HOLDING = _set(
 )
 STYLE = _set(
     """
-    masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
+    solo duo chibi masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
     realism photorealistic hyperrealistic realistic cinematic sharp focus style aesthetic vibes background
     colors colours palette artstation trending exposure grain blur atmosphere mood detailed intricate octane
     unreal dslr raw render photography

@@ -271,7 +271,7 @@ def _remember(mind: Mind, new: Thing) -> Mind:
         done = new.hangs not in lex.PREPOSITIONS or (new.hangs in ("in", "at") and not new.part)
         held = (new, *mind.held[:1]) if done else mind.held
         return mind._replace(held=held).in_clause(**fresh)
-    if not mind.sentence.first and not new.scene and not new.missing:
+    if not (mind.sentence.first or new.scene or new.missing or stems(new.noun) & lex.BODY):
         mind = mind.in_sentence(first=new)
     several = (new, *mind.several[:1]) if new.plural else mind.several
     mind = mind._replace(hero=new) if not mind.hero and alive(new.noun) else mind

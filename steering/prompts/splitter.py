@@ -272,7 +272,12 @@ class _Splitter:
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
         place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
-        both = not m["of"] and m["lead"] and lex.AND_RIGHT.match(plain_after(self.text, m))
+        if not m["of"] and (other := lex.AND_OTHER.match(plain_after(self.text, m))):
+            self.i = self.text.index(self.i, m.end() + other.end())  # "torches on left and right"
+            return True
+        both = (
+            not m["of"] and (m["lead"] or self._before() == "thing") and lex.AND_RIGHT.match(plain_after(self.text, m))
+        )
         if both:  # "to the left and right of a throne"
             return self._add_match("relation", m, relation=relation)
         if m["of"]:
@@ -344,6 +349,8 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
+        if m.re is lex.LEFT_RIGHT and m["vertical"] and m["part"] and self._before() in ("comma", "thing"):
+            return comes_last(self.text, m)  # "the moon, top right corner"
         turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"
         return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m) and not turns
 

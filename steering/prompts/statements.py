@@ -73,7 +73,7 @@ def _idle(thing: Thing, part: Part, object: Thing) -> bool:
         ("between" in part.relations and thing.noun in lex.BETWEEN_IDEAS)
         or (part.piece.text.startswith("am") and "i" in kinds(thing.noun))  # "honour among thieves"
         or ({"on", "around"} & set(part.relations) and thing.noun in lex.TIMES)
-        or (body and (on or (thing.article in OWN and object.part)))
+        or (body and (on or not thing.article or (thing.article in OWN and object.part)))
         or (on and thing.noun in lex.HEADS and object.scene)  # "a photo on a beach"
     )
 
