@@ -419,6 +419,12 @@ I hope this helps!"""
     ]
 
 
+def test_what_is_read_can_be_written_by_hand():
+    for prompt, _ in sum(sections("prompts.txt", "prompts_typed.txt").values(), []):
+        lines = [line for line in answer(prompt) if not line.startswith("!")]
+        assert override(prompt, "\n".join(lines)).wishes == parse(prompt).wishes
+
+
 def test_override_several_lines():
     parsed = override("a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
     assert list(map(str, parsed.wishes)) == ["dog | left of | cat", "cat | left of | dog"]
@@ -556,7 +562,7 @@ def test_any_chain_is_read_as_built(noun, links):
 
 pieces = st.sampled_from(
     ["left of", "to the right of", "above", "on", "surrounded by", "in the middle of", "his", "head", "stands", '"',
-     "foreground:", "by", "AND", "old", "around", "over", "under", "a", "the", "and", "which", "is", "wearing", "in",
+     "foreground:", "inside the picture", "by", "AND", "old", "around", "over", "under", "a", "the", "and", "which", "is", "wearing", "in",
      "dog", "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5",
      "\n", "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
      "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
 from . import lexicon as lex
 from .forms import is_plural
 from .splitter import Piece
@@ -93,7 +93,7 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
         return Part("preposition", piece), i
     inverted, following = _inverted(pieces, begins, after), _kind(pieces, after)
     if kind == "thing" and _no_thing(pieces[i]):
-        if pieces[i].text not in lex.PICTURE or relations[0] not in DIRECTIONS:
+        if pieces[i].text not in lex.PICTURE or DIRECTIONS.get(relations[0]) not in PLACES.values():
             return None, after
         return Part("side", piece, place=DIRECTIONS[relations[0]], begins=begins, inverted=inverted), after
     part = Part("relation", piece, relations, objects, begins=begins, inverted=inverted, following=following)

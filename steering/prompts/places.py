@@ -129,7 +129,11 @@ def pair_places(mind: Mind) -> Mind:
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):
         placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)
-    places = ((one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place])) for one in placed if one.said)
+    places = (
+        (one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place]))
+        for one in placed
+        if one.said and one.place in NAME_OF_PLACE
+    )
     mind = mind._replace(stated=(*mind.stated, *places))
     statements = []
     for one, other in zip(placed, placed[1:], strict=False):
