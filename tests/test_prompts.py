@@ -561,12 +561,13 @@ def test_any_chain_is_read_as_built(noun, links):
 
 
 pieces = st.sampled_from(
-    ["left of", "to the right of", "above", "on", "surrounded by", "in the middle of", "his", "head", "stands", '"',
-     "foreground:", "inside the picture", "by", "AND", "old", "around", "over", "under", "a", "the", "and", "which", "is", "wearing", "in",
-     "dog", "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5",
-     "\n", "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
-     "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK",
-     "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
+    ["inside the picture", "left of", "to the right of", "above", "on", "surrounded by", "in the middle of",
+     "his", "head", "stands", '"', "foreground:", "by", "AND", "old", "around", "over", "under", "a", "the",
+     "and", "which", "is", "wearing", "in", "dog", "cat", "sitting", "high", "of", "photo of", "average", "it",
+     ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n", "-", "on the left", "on its left", "between",
+     "each other", "from left to right", "with", "no", "not", "both", "there", "the cat's left", "side by side",
+     "at the top of the picture", "black", "BREAK", "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can",
+     "half a metre", "stands", "İ", "ǅ"]
 )  # fmt: skip
 texts = st.text() | st.lists(pieces | st.text(max_size=3), max_size=60).map(" ".join)
 
