@@ -231,3 +231,9 @@ def _size(box: Box) -> tuple[float, float]:
 def _shared(a: Box, b: Box) -> tuple[float, float]:
     """How far the boxes overlap in x and in y; below 0 it is the gap between them."""
     return min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+
+
+if __name__ == "__main__":  # reads prompts, one a line
+    from .prompts.command import main
+
+    main()

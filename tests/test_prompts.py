@@ -10,10 +10,12 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+import words
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_to_steer.steering.prompts import Parsed, override, parse
+from learn_to_steer.steering.prompts import NOTHING, Parsed, override, parse
 from learn_to_steer.steering.prompts.lexicon import SPELLINGS
+from learn_to_steer.steering.prompts.vocabulary import PATH, kinds, table
 from learn_to_steer.steering.relations import DIRECTIONS, RELATIONS
 from learn_to_steer.steering.words import Phrase, Wish
 
@@ -68,7 +70,7 @@ def answer(prompt: str) -> list[str]:
     lines = []
     for wish in parsed.wishes:
         subject, *objects = (named(prompt, phrase) for phrase in wish.things)
-        lines.append(f"{subject} | {wish.relation} | {' and '.join(objects)}")
+        lines.append(" | ".join([subject, wish.relation, *([" and ".join(objects)] if objects else [])]))
     kinds = ("contradicts", "says the same")
     return lines + ["! " + kind for kind in kinds for warning in parsed.warnings if kind in warning]
 
@@ -104,11 +106,23 @@ def test_there_are_enough_prompts():
 
 
 def test_prompts_that_the_rules_were_never_tuned_to():
-    """96 of 100, as it came out when they were first read; nothing is to be mended for their sake."""
+    """96 of 100, as it came out when they were first read; nothing is to be mended for their sake.
+
+    Places and "on" came into the answers of 12 of them when these began to be read.
+    """
     prompts = sum(sections("prompts_unseen.txt").values(), [])
     right = len(prompts) - len(misread(prompts))
     assert len(prompts) == 100
     assert right >= 96
+
+
+def test_prompts_as_people_type_them():
+    """698 prompts of every kind, which the rules were tuned to: 695 are read rightly, and no kind below 9 of 10."""
+    kinds = sections("prompts_typed.txt")
+    wrong = {kind: len(misread(prompts)) for kind, prompts in kinds.items()}
+    assert sum(map(len, kinds.values())) >= 600
+    assert sum(wrong.values()) <= 0.03 * sum(map(len, kinds.values()))
+    assert all(wrong[kind] <= 0.1 * len(prompts) for kind, prompts in kinds.items())
 
 
 def test_every_prompt_of_visor():
@@ -189,6 +203,11 @@ def test_no_wish_is_a_normal_answer(prompt):
     assert parse(prompt) == Parsed(prompt, (), ())
 
 
+def test_the_sentence_for_no_wish_shows_what_is_read():
+    for example in re.findall(r'"(.+?)"', NOTHING):
+        assert parse(example).wishes
+
+
 def test_repeated_words_keep_their_own_places():
     assert parse("a dog left of a dog").wishes == (Wish(Phrase("dog", (2, 5)), "left of", Phrase("dog", (16, 19))),)
 
@@ -200,7 +219,7 @@ def test_between_has_two_objects():
 
 
 def test_warnings_name_both_wishes():
-    (warning,) = parse("a dog left of a cat. a dog right of the cat").warnings
+    (warning,) = parse("a dog left of a cat. the dog right of the cat").warnings
     assert warning == (
         '"dog | right of | cat" contradicts "dog | left of | cat": a picture can follow only one. Take one out, or '
         'call one thing "another" if two are meant.'
@@ -230,6 +249,77 @@ def test_rings_and_repeats(lines, warnings):
     assert len(override("a, b, c", lines).warnings) == warnings
 
 
+def test_what_may_be_meant_otherwise_comes_with_the_line_to_write():
+    prompt = "a bed with a lamp on the left"
+    parsed = parse(prompt)
+    assert list(map(str, parsed.wishes)) == ["lamp | left of | bed"]
+    assert parsed.warnings == (
+        '"lamp | left of | bed" may be meant as "lamp | left". If so, paste into corrections:\nlamp | left',
+    )
+    prompt = "a bee on a bee, a leaf above it"
+    (warning,) = parse(prompt).warnings
+    sentence, lines = warning.split("corrections:\n")
+    assert sentence == '"leaf | above | bee" may be meant as "leaf | above | bee". If so, paste into '
+    assert lines == "bee | on | bee#2\nleaf | above | bee#2"
+    assert [wish.objects[0].span for wish in override(prompt, lines).wishes] == [(11, 14), (11, 14)]
+
+
+def test_a_second_mention_may_be_another_thing():
+    assert parse("a fish above a reef and a fish below the reef").warnings == ()
+    assert parse("shelves above and below the counter").warnings == ()
+    assert parse("a crow on the left, a crow on the right").warnings == ()
+    assert "contradicts" in parse("a crow on the left. The crow is on the right.").warnings[0]
+
+
+# --- What a word can be ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "letters"),
+    [("sits", "z"), ("walls", "s"), ("mice", "s"), ("sleek", "a"), ("ivy-clad", "a"), ("slowly", "r"), ("stood", "d")],
+)
+def test_words(word, letters):
+    assert set(letters) <= set(kinds(word))
+
+
+def test_a_word_that_nobody_knows_is_a_noun():
+    assert kinds("qwortle") == "n" and kinds("qwortles") == "s"
+
+
+def test_the_list_of_words_is_small_and_quick():
+    assert PATH.stat().st_size < 1e6
+    began = time.perf_counter()
+    table.__wrapped__()
+    assert time.perf_counter() - began < 0.1  # 0.01 s
+    assert "Princeton University" in PATH.read_text(encoding="utf-8")
+
+
+def test_the_list_of_words_is_made_of_wordnet(tmp_path):
+    """Of a WordNet of a few words: sit, sleek, a sled and a beanie; bean sprouts, by its name one thing."""
+    lines = {
+        "index.noun": "sled n 1 0 1 1 1\nbeanie n 1 0 1 0 2\nhat n 1 0 1 1 3\nbean_sprout n 1 0 1 0 4\nman n 1 0 1 1 5",
+        "index.verb": "sit v 1 0 1 1 6\nsprout v 1 0 1 1 7\nsled v 1 0 1 0 7",
+        "index.adj": "sleek a 1 0 1 0 8",
+        "index.adv": "",
+        "data.noun": "1 06 n 01 sled 0 000 | x\n2 06 n 01 beanie 0 000 | x\n3 06 n 01 clothing 0 001 ~ 2 n 0000 | x\n"
+        "4 13 n 01 bean_sprout 0 000 | x\n5 18 n 01 man 0 000 | x",
+        "data.verb": "6 35 v 01 sit 0 000 01 + 02 00 | x\n7 30 v 01 sprout 0 000 01 + 08 00 | x",
+        "cntlist.rev": "sit%2:35:00:: 1 9\nsprout%2:30:00:: 1 3\nman%1:18:00:: 1 5",
+        "verb.exc": "sat sit",
+        "noun.exc": "men man",
+    }
+    for name, text in lines.items():
+        (tmp_path / name).write_text("  1 the head of the file\n" + text + "\n")
+    words.main([str(tmp_path), "--into", str(tmp_path)])
+    text = (tmp_path / words.WORDS).read_text()
+    made = {word: line.split()[0] for line in text.splitlines() if line[0] != "#" for word in line.split()[1:]}
+    assert text.startswith("# What English words can be")
+    assert made == {
+        "sled": "nvt", "beanie": "nw", "hat": "nw", "sit": "vm", "sprout": "vt", "sleek": "a", "bean_sprout": "+",
+        "man": "np", "sat": "d", "men": "sp",
+    }  # fmt: skip
+
+
 # --- Corrections ----------------------------------------------------------------------------------------------------
 
 PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
@@ -247,6 +337,9 @@ PROMPT = "a hot dog, a Teddy Bear and a dog-house with a cat and a cat"
         ("cat#2 | right of | cat", "right of", (57, 60), (47, 50)),
         ("cat #2 | right of | cat#1", "right of", (57, 60), (47, 50)),
         ("dog-house | next to | dog", "near", (30, 39), (6, 9)),
+        ("cat | on | dog-house", "on", (47, 50), (30, 39)),
+        ("hot dog | around | cat", "around", (2, 9), (47, 50)),
+        ("cat | surrounded by | hot dog", "around", (2, 9), (47, 50)),
     ],
 )
 def test_override(lines, relation, subject, object):
@@ -293,6 +386,45 @@ def test_override_takes_words_apart():
     assert (wish.subject.span, wish.object.span) == ((20, 23), (2, 9))
 
 
+@pytest.mark.parametrize(
+    ("line", "wish"),
+    [
+        ("cat | left", "cat | left"),
+        ("a cat#2 | in the top right corner", "cat | upper right"),
+        ("hot dog | center", "hot dog | centre"),
+        ("Teddy Bear | BACKGROUND", "Teddy Bear | background"),
+    ],
+)
+def test_override_places(line, wish):
+    assert list(map(str, override(PROMPT, line).wishes)) == [wish]
+
+
+def test_override_skips_what_a_language_model_writes_around_the_lines():
+    lines = """Here are the relations:
+
+```
+1. hot dog | left of | cat
+2) cat#2 | on | dog-house
+- Teddy Bear | right
+* `cat | near | dog-house`
+| cat#2 | left of | cat |
+```
+I hope this helps!"""
+    assert list(map(str, override(PROMPT, lines).wishes)) == [
+        "hot dog | left of | cat",
+        "cat | on | dog-house",
+        "Teddy Bear | right",
+        "cat | near | dog-house",
+        "cat | left of | cat",
+    ]
+
+
+def test_what_is_read_can_be_written_by_hand():
+    for prompt, _ in sum(sections("prompts.txt", "prompts_typed.txt").values(), []):
+        lines = [line for line in answer(prompt) if not line.startswith("!")]
+        assert override(prompt, "\n".join(lines)).wishes == parse(prompt).wishes
+
+
 def test_override_several_lines():
     parsed = override("a dog, a cat", "dog | left of | cat\ncat | left of | dog\ncat | right of | dog\n")
     assert list(map(str, parsed.wishes)) == ["dog | left of | cat", "cat | left of | dog"]
@@ -318,16 +450,23 @@ def test_override_several_lines():
         (
             "cat | towards | hot dog",
             'Line 1, "cat | towards | hot dog": "towards" is not a relation. Use left of, right of, above, below, '
-            "upper left of, upper right of, lower left of, lower right of, in front of, behind, inside, near or "
-            "between.",
+            "upper left of, upper right of, lower left of, lower right of, in front of, behind, inside, near, "
+            "between, on or around.",
         ),
         (
             "\ncat left of hot dog",
-            'Line 2, "cat left of hot dog": write "subject | relation | object", for example "dog | left of | cat".',
+            'Line 2, "cat left of hot dog": write "subject | relation | object" or "thing | place", for '
+            'example "dog | left of | cat".',
+        ),
+        (
+            "cat | nowhere",
+            'Line 1, "cat | nowhere": "nowhere" is not a place. Use left, right, top, bottom, centre, upper left, '
+            "upper right, lower left, lower right, foreground or background.",
         ),
         (
             "cat | | dog",
-            'Line 1, "cat | | dog": write "subject | relation | object", for example "dog | left of | cat".',
+            'Line 1, "cat | | dog": write "subject | relation | object" or "thing | place", for example "dog | left of '
+            '| cat".',
         ),
         (
             "hot dog | above | hot dog",
@@ -360,15 +499,15 @@ def test_override_error(lines, sentence):
 
 def command(prompts: list[str]) -> list[dict]:
     done = subprocess.run(
-        [sys.executable, "-m", "steering.prompts"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
+        [sys.executable, "-m", "steering.relations"], cwd=ROOT, input="\n".join(prompts), capture_output=True,
         encoding="utf-8", check=True,
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_command_line():
-    two = "a dog left of a cat. a dog right of the cat"
-    prompts = ["a café left of a dog", "", "a cup between a lamp and a book", two]
+    two = "a dog left of a cat. the dog right of the cat"
+    prompts = ["a café left of a dog", "", "a cup between a lamp and a book", two, "a cat in the top left corner"]
     answers = command(prompts)
     assert [line["prompt"] for line in answers] == prompts
     assert answers[0] == {
@@ -382,12 +521,14 @@ def test_command_line():
                 "object_span": [17, 20],
             }
         ],
+        "places": [],
         "warnings": [],
     }
-    assert answers[1] == {"prompt": "", "relations": [], "warnings": []}
+    assert answers[1] == {"prompt": "", "relations": [], "places": [], "warnings": []}
     assert answers[2]["relations"][0]["object"] == "lamp and book"
     assert answers[2]["relations"][0]["object_span"] == [16, 31]
-    assert [len(line["warnings"]) for line in answers] == [0, 0, 0, 1]
+    assert [len(line["warnings"]) for line in answers] == [0, 0, 0, 1, 0]
+    assert answers[4]["places"] == [{"thing": "cat", "place": "upper left", "thing_span": [2, 5]}]
 
 
 def test_the_words_need_neither_torch_nor_host():
@@ -407,21 +548,26 @@ spellings = st.sampled_from([(name, way) for name, ways in SPELLINGS.items() for
 @given(nouns, st.lists(st.tuples(spellings, nouns), min_size=1, max_size=4))
 def test_any_chain_is_read_as_built(noun, links):
     prompt, subject, expected = f"a {noun}", Phrase(noun, (2, 2 + len(noun))), []
+    about = subject
     for number, ((relation, way), noun) in enumerate(links):
         noun = f"{noun} x{number}"  # another one each time: no rings
         prompt += f" {way} a {noun}"
         object = Phrase(noun, (len(prompt) - len(noun), len(prompt)))
-        expected.append(Wish(subject, relation, object))
-        subject = object
+        # "a cat on a rug on a floor left of a dog": the rug is on the floor, the cat is left of the dog
+        rests = relation in ("on", "around")
+        expected.append(Wish(subject if relation == "on" else about, relation, object))
+        subject, about = object, about if rests else object
     assert parse(prompt) == Parsed(prompt, tuple(expected), ())
 
 
 pieces = st.sampled_from(
-    ["left of", "to the right of", "above", "over", "under", "a", "the", "and", "which", "is", "wearing", "in", "dog",
-     "cat", "sitting", "high", "of", "photo of", "average", "it", ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n",
-     "-", "on the left", "on its left", "between", "each other", "from left to right", "with", "no", "not",
-     "both", "there", "the cat's left", "side by side", "at the top of the picture", "black", "BREAK",
-     "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can", "half a metre", "stands", "İ", "ǅ"]
+    ["inside the picture", "left of", "to the right of", "above", "on", "surrounded by", "in the middle of",
+     "his", "head", "stands", '"', "foreground:", "by", "AND", "old", "around", "over", "under", "a", "the",
+     "and", "which", "is", "wearing", "in", "dog", "cat", "sitting", "high", "of", "photo of", "average", "it",
+     ",", ".", "(", ":1.2)", "2", "|", "#2", "@5", "\n", "-", "on the left", "on its left", "between",
+     "each other", "from left to right", "with", "no", "not", "both", "there", "the cat's left", "side by side",
+     "at the top of the picture", "black", "BREAK", "<lora:x:1>", "embedding:x", "\\(", "isn't", "that", "can",
+     "half a metre", "stands", "İ", "ǅ"]
 )  # fmt: skip
 texts = st.text() | st.lists(pieces | st.text(max_size=3), max_size=60).map(" ".join)
 

@@ -447,7 +447,7 @@ COVERED = {
     "demo/diffusion.py": test_training_writes_the_files_that_are_shipped,
     "demo/flow.py": test_training_writes_the_files_that_are_shipped,
     "demo/sprites.py": test_sprites_are_cut_out_of_a_font,
-    "steering/prompts/__main__.py": "tests/test_prompts.py::test_command_line",
+    "steering/relations.py": "tests/test_prompts.py::test_command_line",
     "tests/annotated/make.py": "tests/test_annotated.py::test_the_set_is_what_its_script_makes",
     "tests/host/test_import.py": "tests/host/test_import.py::test_nobody_else_notices",
     "tools/brand.py": test_the_registry_s_pictures_are_what_is_drawn,
@@ -456,6 +456,7 @@ COVERED = {
     "tools/help_pages.py": "tests/server/test_texts.py::test_the_tool_writes_the_pages",
     "tools/install.py": test_set_up_installs_once_and_lets_scripts_find_each_other,
     "tools/pack.py": "tests/test_registry.py::test_the_script_tells_what_it_packs",
+    "tools/words.py": "tests/test_prompts.py::test_the_list_of_words_is_made_of_wordnet",
     "tools/workflows.py": f"{SERVER}::test_bundled_workflows_are_what_is_written",
 }
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from paths import ROOT, arguments
+from paths import arguments
 
 WORDS = Path("steering", "prompts", "words.txt")
 # A part of speech as WordNet's files and its sense keys name it, by our letter for it.
@@ -29,9 +29,10 @@ WEAR = ("clothing", "garment", "headdress", "footwear", "jewelry", "spectacles",
 KNOWN = ("ous", "ful", "less", "ish", "able", "ible")
 NOTICE = """\
 # What English words can be, made by tools/words.py of WordNet 3.0. A line has words of one kind, named first: n noun,
-# v verb, a adjective, r adverb, the usual one first; d a past form; s a plural; then t a verb with an object, m what is nearly always a
-# verb, b a part of a body, w something worn, p a person, c a creature, i an idea; + two words that name one thing though one of them looks like a verb. What is not here is a
-# noun, or has an ending that tells.
+# v verb, a adjective, r adverb, the usual one first; g an -ing form, d a past form, s a plural; then t a verb with an
+# object, m what is nearly always a verb, b a part of a body, w something worn, p a person, c a creature, i an idea;
+# + two words that name one thing though one of them looks like a verb. What is not here is a noun, or has an ending
+# that tells.
 #
 # WordNet 3.0 Copyright 2006 by Princeton University. All rights reserved.
 # This software and database is being provided to you, the LICENSEE, by Princeton University under the following

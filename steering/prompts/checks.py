@@ -16,8 +16,9 @@ class Parsed:
     warnings: tuple[str, ...]
 
 
-def checked(prompt: str, found: list[Wish]) -> Parsed:
-    """The wishes without those said twice, with warnings of these and of contradictions.
+def checked(prompt: str, found: list[Wish], doubts: tuple[tuple[Wish, Wish], ...] = ()) -> Parsed:
+    """The wishes without those said twice, with warnings of these, of contradictions and of doubts: what may be
+    meant as another wish.
 
     Phrases of the same words are the same thing here, but for the two ends of one wish, and "a fish" said again is
     another fish where it comes to contradictions. A place is a direction from the picture's middle.
@@ -29,16 +30,15 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
     kept, warnings = [], []
     for wish in found:
         a, *objects = (phrase.name for phrase in wish.things)
-        b, c = (*objects, None, None)[:2]
-        b = wish.object.span if wish.object and b == a else b
-        relation = wish.relation
-        if earlier := said.get((a, relation, b, c)):
+        b, c = [*objects, "", ""][:2]
+        relation, itself = wish.relation, wish.object.span if wish.object and b == a else None
+        if earlier := said.get((a, relation, itself or b, c)):
             if wish.object is None and earlier.subject != wish.subject:
                 kept.append(wish)  # "a dog on the left, another dog"
                 continue
             warnings.append(f'"{wish}" says the same as "{earlier}", so it counts once.')
             continue
-        one = _which(prompt, wish.subject, first)
+        one = _which(prompt, wish.subject, first, placed=wish.object is None)
         other = _which(prompt, wish.object, first) if wish.object else "the picture"
         other = wish.object.span if wish.object and one == other else other
         direction = DIRECTIONS.get(relation) or PLACES.get(relation, NOWHERE)
@@ -55,21 +55,39 @@ def checked(prompt: str, found: list[Wish]) -> Parsed:
             for begin, end in steps:
                 after.setdefault(begin, []).append((end, wish))
         kept.append(wish)
-        said[a, relation, b, c] = wish
+        said[a, relation, itself or b, c] = wish
         if relation in OPPOSITE:
-            said[b, OPPOSITE[relation], a, None] = wish
+            said[itself or b, OPPOSITE[relation], a, ""] = wish
         if c:
             said[a, relation, c, b] = wish
+    for wish, other in doubts:
+        lines = "\n".join(_line(prompt, other if one == wish else one) for one in kept)
+        warnings.append(f'"{wish}" may be meant as "{other}". If so, paste into corrections:\n{lines}')
     return Parsed(prompt, tuple(kept), tuple(warnings))
 
 
-def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]]) -> object:
+def _line(prompt: str, wish: Wish) -> str:
+    """As it is written into corrections, "dog#2 | left of | cat"."""
+    names = []
+    for phrase in wish.things:
+        same = re.finditer(rf"(?<![\w-]){re.escape(phrase.text)}(?![\w-])", prompt, re.IGNORECASE)
+        number = 1 + sum(match.start() < phrase.span[0] for match in same)
+        names.append(phrase.text if number == 1 else f"{phrase.text}#{number}")
+    subject, *objects = names
+    return " | ".join([subject, wish.relation, *([" and ".join(objects)] if objects else [])])
+
+
+def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]], placed: bool = False) -> object:
     """What tells the thing from others: its words, or its place in the text where these mean another one."""
     begin = phrase.span[0]
     again = first.setdefault(phrase.name, phrase.span) != phrase.span
     # "a fish above a reef and a fish below it", "clouds above the hill, clouds below it"
-    other = re.search(r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE)
-    bare = re.search(r"(?:^|[,.;:]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and phrase.name.endswith("s")
+    other = re.search(
+        r"(?:^|\W)(?:an?|another|one|other|second)\s+$", prompt[max(begin - 10, 0) : begin], re.IGNORECASE
+    )
+    bare = re.search(r"(?:^|[,.;:(]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and (
+        placed or phrase.name.endswith("s")
+    )
     words = phrase.name.split()
     return phrase.span if again and (other or bare or words[0] in ("one", "another")) else phrase.name
 

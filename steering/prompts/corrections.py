@@ -2,32 +2,43 @@
 
 import re
 
-from ..relations import RELATIONS
+from ..relations import PLACES, RELATIONS
 from ..words import Phrase, Wish
 from .checks import Parsed, checked
+from .places import NAME_OF_PLACE
 from .splitter import pieces
 
-NAMES = tuple(RELATIONS)
+PLACE_NAMES = tuple(PLACES)
+NAMES = tuple(name for name in RELATIONS if name not in PLACES)
+FORM = 'write "subject | relation | object" or "thing | place", for example "dog | left of | cat".'
+# What a language model, or a person, puts before a line: "- dog | left of | cat", "2. dog | left".
+BULLET = re.compile(r"^\s*(?:[-*•–]\s+|\d{1,3}[.)]\s+)?")
 
 
 def override(prompt: str, lines: str) -> Parsed:
-    """Wishes by hand, one "subject | relation | object" a line.
+    """Wishes by hand, one "subject | relation | object" or "thing | place" a line.
 
-    "dog#2" is the second dog of the prompt; "dog@5-6" gives its rows of the conditioning by hand.
+    "dog#2" is the second dog of the prompt; "dog@5-6" gives its rows of the conditioning by hand. What a language model
+    writes around such lines is skipped: bullets, and lines without any "|" where others have one.
     Raises ValueError for a line of another form, an unknown relation, or words that are not in the prompt.
     """
     found = []
-    for number, line in enumerate(lines.splitlines(), 1):
-        if not line.strip():
-            continue
+    numbered = [(number, line) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
+    written = [(number, line) for number, line in numbered if "|" in line]
+    for number, line in written or numbered:
         where = f'Line {number}, "{line.strip()}": '
-        parts = [part.strip() for part in line.split("|")]
-        if len(parts) != 3 or not all(parts):
-            raise ValueError(where + 'write "subject | relation | object", for example "dog | left of | cat".')
+        parts = [part.strip(" \t`") for part in BULLET.sub("", line).strip(" \t`|").split("|")]
+        if len(parts) not in (2, 3) or not all(parts):
+            raise ValueError(where + FORM)
+        if len(parts) == 2:
+            found.append(Wish(_phrase(prompt, parts[0], [], where), _place(parts[1], where)))
+            continue
         relation = _relation(parts[1])
         if relation is None:
             allowed = ", ".join(NAMES[:-1]) + " or " + NAMES[-1]
             raise ValueError(where + f'"{parts[1]}" is not a relation. Use {allowed}.')
+        if relation == "around" and parts[1].lower().endswith(" by"):
+            parts = parts[::-1]  # "castle | surrounded by | moat"
         two = re.split(r"\s+(?:and|&)\s+", parts[2], maxsplit=1)
         names = [parts[0], *(two if relation == "between" else parts[2:])]
         phrases: dict[int, Phrase] = {}
@@ -43,9 +54,22 @@ def _relation(text: str) -> str | None:
     """The relation written so, or None; "left" alone will do."""
     for way in (text, text + " of"):
         found = pieces(way)
-        if len(found) == 1 and found[0].kind in ("relation", "adverb"):
-            return found[0].relation
+        if len(found) == 1 and found[0].kind in ("relation", "adverb", "preposition"):
+            return found[0].relation or None
     return None
+
+
+def _place(text: str, where: str) -> str:
+    """The place in the picture written so: "upper left", "top left corner", "in the middle".
+
+    Raises ValueError for other words.
+    """
+    name = " ".join(text.lower().split())
+    found = pieces(name if name.startswith(("in ", "on ", "at ")) else f"in the {name}")
+    if len(found) == 1 and found[0].kind == "side" and found[0].place in NAME_OF_PLACE:
+        return NAME_OF_PLACE[found[0].place]
+    allowed = ", ".join(PLACE_NAMES[:-1]) + " or " + PLACE_NAMES[-1]
+    raise ValueError(where + f'"{text}" is not a place. Use {allowed}.')
 
 
 # Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts that write no spaces between words.

@@ -8,7 +8,7 @@ import re
 
 from . import lexicon as lex
 from .text import Text
-from .vocabulary import alive, kinds, one_thing
+from .vocabulary import alive, kinds, one_thing, stems
 
 # --- Words of place -------------------------------------------------------------------------------------------------
 
@@ -25,7 +25,13 @@ def starts_place(text: Text, i: int) -> bool:
         if m["of"]:  # but "the left hand of the king"
             return text.word(i - 1) not in lex.NOT_BEFORE
         return in_brackets(text, m) or comes_last(text, m)
-    return any(way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE))
+    if text.word(i) not in lex.STARTS or (
+        text.word(i) in ("near", "inside") and text.word(i - 1) in ("the", "a", "an")
+    ):
+        return False  # "the near bank"
+    return any(
+        way.match(text.plain, start) for way in (lex.NAMED_WAYS, lex.SURROUNDED, lex.EACH_OTHER, lex.SIDE_BY_SIDE)
+    )
 
 
 def place_follows(text: Text, i: int) -> bool:
@@ -48,6 +54,8 @@ def comes_last(text: Text, m: re.Match) -> bool:
 def is_end(text: Text, i: int) -> bool:
     """Does no noun stand at i, so that "on the left" is a place and not the beginning of "on the left wall"?"""
     can, taking = kinds(text.word(i)), closed(text, i + 1) or i + 1 == len(text.words)
+    if stems(text.word(i)) & lex.CARRYING and text.word(i).endswith("ing"):
+        return True  # "a girl on left holding a flower"
     acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
     return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 
@@ -91,6 +99,11 @@ def names(text: Text, i: int) -> bool:
     return noun(text, i) and not loose(text, i)
 
 
+def named_after(text: Text, i: int) -> bool:
+    """Does a noun phrase begin behind the word at i? Not in "the middle stays empty"."""
+    return names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2))
+
+
 def adjective(word: str) -> bool:
     """Is it one more often than a noun, or a participle that stands like one, "a rusted gate"?"""
     first = kinds(word)[0]
@@ -110,12 +123,12 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
 
     An adjective or a participle that stands behind its noun counts as one, "a cat asleep on a sofa".
     """
-    word, before, determiner = text.word(i), text.word(i - 1), text.word(i - length - 1)
+    word, before = text.word(i), text.word(i - 1)
     can = kinds(word)
-    if length and (one_thing(before, word) or (word == "set" and before in lex.SETS)):
+    single = word.endswith("s") and text.word(i - length - 1) in ("a", "an")  # "a bus stops"
+    if length and ((one_thing(before, word) and not single) or (word == "set" and before in lex.SETS)):
         return False
-    # A noun may follow; but "the middle stays empty".
-    named = names(text, i + 1) and (kinds(text.word(i + 1))[0] != "a" or names(text, i + 2) or length > 0)
+    named = named_after(text, i) if not length else names(text, i + 1)
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
     # A noun can stand before, "a mammoth stands".
     headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
@@ -128,7 +141,12 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
             return True
         following = text.word(i + 1)
         # "an oven glowing orange"
-        acting = taking or alive(before) or kinds(following)[0] in "sgdz" or (adjective(following) and not names(text, i + 2))
+        acting = (
+            taking
+            or alive(before)
+            or kinds(following)[0] in "sgdz"
+            or (adjective(following) and not names(text, i + 2))
+        )
         acting = acting or not set("na") & set(can)  # "a robot pouring milk"
         lower, name = (text.prompt[text.words[k].start].islower() for k in (i, i + 1))
         return headed and lower and (acting or not name)
@@ -148,7 +166,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     if "s" not in can:
         return True
     if not length:
-        also = before in (",", "and") and kinds(text.word(i - 2))[0] == "z"  # "flits, bobs and sings"
+        listed = kinds(text.word(i - 2))[0] == "z" and (before == "and" or text.word(i + 1) in (",", "and"))
+        also = before in (",", "and") and listed  # "flits, bobs and sings"
         return not named and (also or (can[0] == "z" and ("m" in can or before[0].isalnum())))
     if determiner in lex.PLURALS:  # "two hot dog stands"
         return is_plural(before)
@@ -164,7 +183,12 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
     proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
-    proper = proper and text.prompt[text.words[i - 1].start].isupper() and text.prompt[text.words[i].start].islower() and not named
+    proper = (
+        proper
+        and text.prompt[text.words[i - 1].start].isupper()
+        and text.prompt[text.words[i].start].islower()
+        and not named
+    )
     return proper or (can[0] == "z" and alive(before))
 
 
@@ -172,13 +196,13 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     """The same of a word like "stand", which may be a noun."""
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
-        return length > 0 or not named
+        return length > 0 or ((not named or "m" in can) and text.prompt[text.words[i].start].islower())  # not "Harry"
     if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
         return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    several = _several(text, i - 1)
+    several = _several(text, i - 1) or (text.word(i - 1) in lex.HERDS and can[0] == "v")
     if headed and (joined or several) and (not named or taking):
         return True
     following = text.word(i + 1)

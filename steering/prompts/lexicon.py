@@ -10,14 +10,16 @@ def _set(words: str) -> frozenset[str]:
 # Ways to write a relation that holds no "left" or "right"; those are in LEFT_RIGHT below.
 SPELLINGS = {
     "above": ["above", "over", "atop", "on top of", "on the top of", "at the top of", "up above", "well above",
-              "way above", "ontop of", "on-top of"],
+              "way above", "above of", "above to", "over top of", "ontop of", "on-top of"],
     "below": ["below", "under", "beneath", "underneath", "on the bottom of", "at the bottom of", "down below",
-              "well below", "way below"],
-    "near": ["near", "near to", "near by", "next to", "along side", "beside", "besides", "close to", "close by", "nearby to", "alongside",
-             "alongside of", "adjacent to", "by the side of", "on the side of", "at the side of", "to the side of",
-             "on side of", "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
-    "in front of": ["in front of", "in the front of", "infront of", "ahead of"],
-    "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of"],
+              "well below", "way below", "below of", "below to", "beneath of", "underneath of", "under of"],
+    "near": ["near", "near to", "near by", "next to", "nextto", "next-to", "beside of", "by side of", "along side",
+             "beside", "besides", "close to", "close by", "nearby to", "alongside", "alongside of", "adjacent to",
+             "by the side of", "on the side of", "at the side of", "to the side of", "on side of",
+             "on either side of", "on both sides of", "on each side of", "in the vicinity of"],
+    "in front of": ["in front of", "in the front of", "infront of", "in front to", "ahead of"],
+    "behind": ["behind", "in back of", "at the back of", "hidden by", "in the back of", "behind of", "to the rear of",
+               "at the rear of", "to the back of"],
     "inside": ["inside", "inside of", "within", "among", "amongst", "amid", "amidst", "in the midst of"],
     "between": ["between", "in between", "inbetween", "midway between", "halfway between"],
     "on": ["on", "upon", "on to"],
@@ -26,8 +28,9 @@ SPELLINGS = {
 
 
 def _misspelled(word: str) -> set[str]:
-    """With a letter left out or two swapped, but for the first: "beneth", "behnd"."""
+    """With a letter left out, doubled or two swapped, but for the first: "beneth", "beetween"."""
     cut = {word[:k] + word[k + 1 :] for k in range(1, len(word))}
+    cut |= {word[:k] + word[k] + word[k:] for k in range(1, len(word))}
     return (cut | {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(1, len(word) - 1)}) - {"blow"}
 
 
@@ -49,13 +52,20 @@ def _ways(phrases) -> str:
     return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(phrases, key=len, reverse=True))
 
 
-NAMED_WAYS = re.compile(rf"(?:on\s+top(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])")
+NAMED_WAYS = re.compile(
+    rf"(?:(?:on\s+top|in\s*front|next|nearby)(?=\s+(?:an?|the|its|his|her|my|your|our|their)\s)|{_ways(NAMED)})(?![\w'’-])"
+)
+SHORT = {"on top": "above", "in front": "in front of", "infront": "in front of", "next": "near", "nearby": "near"}
 # "surrounded by", and the same the other way round, "a moat surrounding a castle".
 SURROUNDED = re.compile(
-    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?by(?![\w'’-])"
+    r"(?:surrounded|ringed|encircled|circled|enclosed)\s+(?:on\s+all\s+sides\s+)?(?:by|with)(?![\w'’-])"
     r"|(?:surround(?:s|ing)?|encircl(?:es?|ing)|ring(?:s|ing))(?=\s+(?:an?|the|its|his|her|my|your|our|their|it|him|them)\s)"
 )
 ABOUT_PLACES = re.compile(rf"\b(?:{_ways(NAMED)}|left|right|on)\b")
+STARTS = {way.split()[0] for way in NAMED} | _set(
+    "surrounded ringed encircled circled enclosed surround surrounds surrounding encircle encircles encircling rings "
+    "ringing each one side side-by-side"
+)
 # "(on the) (upper) left (hand side) (of)", also with the owner, "on its left".
 LEFT_RIGHT = re.compile(
     r"""
@@ -64,17 +74,18 @@ LEFT_RIGHT = re.compile(
     (?:(?:far|very|immediate|extreme|direct|near|nearest|outer)\s+)?
     (?:(?P<vertical>upper|top|lower|bottom|above|below|over|under)[\s-]+
        (?:(?:(?:and|but)\s+)?(?:(?:slightly|just|a\s+bit|a\s+little|somewhat|far|further|also|directly)\s+)?to\s+the\s+|(?:and|but)\s+)?)?
-    (?P<horizontal>left|right|rigth|rihgt|rigt|lefft)
+    (?P<horizontal>left|right|rigth|rihgt|rigt|rght|lefft|lft)
     (?:[\s-]+(?P<late>upper|top|lower|bottom)(?=[\s-]+(?:corner|side|part|of)\b))?
     (?:[\s-]*hand(?=[\s-]*side|\s+of))?
     (?:[\s-]*(?P<part>side|corner|edge|half|part|end|third|area|quadrant|portion))?
-    (?P<of>[\s-]+(?:of|off|from|to(?=\s+(?:an?|the)\s)))?
+    (?P<of>[\s-]+(?:of|off|from|to))?
     (?![\w'’-])
     (?P<colon>\s*:)?
     """,
     re.VERBOSE,
 )
 AND_RIGHT = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?:\s+sides?)?\s+of(?![\w'’-])")
+AND_OTHER = re.compile(r"\s+(?:and|&)\s+(?:to\s+|on\s+)?(?:the\s+)?(?:left|right)(?![\w'’-])(?!\s+of)")
 UPPER = _set("upper top above over")
 # "at the top (of)", "in the background", "on top".
 TOP_BOTTOM = re.compile(
@@ -171,34 +182,45 @@ KINDS = {
 # Before the first thing of a sentence: "Tonight a dog", "draw a dog".
 OPENERS = _set(
     """
-    hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally
-    next also draw generate create paint render show make imagine depict give
+    hello hi hey ok okay maybe thanks tonight today meanwhile then now here suddenly finally next also draw
+    generate create make imagine depict give
     """
 )
+ORDERS = _set("paint render show design picture")  # nouns as well
 TITLES = _set("mr mrs ms dr st prof jr sr vs etc")
 
 # Endings that tell an adjective, or whose a thing is.
 ADJECTIVE_ENDINGS = ("ous", "ful", "less", "ish", "able", "ible", "'s", "’s", "s'", "s’")
-PERSON_ENDINGS = ("ist", "ista", "ician", "man", "woman", "boy", "girl", "grapher", "smith", "keeper", "maker", "rider")
+PERSON_ENDINGS = ("ist", "ista", "ician", "grapher", "smith", "keeper", "maker", "rider")
 # Verbs whose past form looks like the present one.
-SAME = _set("put set cut shut split spread cast hit let")
+SAME = _set("lost found put set cut shut split spread cast hit let")
 
 # --- Verbs --------------------------------------------------------------------------------------------------------
 
 # What makes its thing belong to the one before, and what makes a scene of that one.
 HAVING = _set("with without has have having")
-SHOWING = _set("capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature features featuring")
+SHOWING = _set(
+    """
+    capture captures capturing show shows showing depict depicts depicting portray portrays portraying feature
+    features featuring
+    """
+)
 PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains displaying")
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
-PLACING = _set("put place dump leave left position park lay laid")
+PLACING = _set("put place dump leave left position park lay laid hang hide plant arrange stack bury pin mount prop")
+SEEING = _set("watch photograph examine admire study observe inspect notice draw paint sketch")
+LIFTING = _set("hold raise lift lower dangle")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
-LOOKING = GAZING | _set("pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant")
+LOOKING = GAZING | _set(
+    "pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant"
+)
 MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
 
+HERDS = _set("sheep fish deer cattle police")  # one or several
 PLURAL_WORDS = _set("people teeth skis taxis")
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
@@ -228,24 +250,27 @@ COLOURS = _set("navy gold silver orange cream ivory")
 HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
 LINKING = BE | _set("stay remain look seem appear")
 # Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
-CARRYING = _set("hold wear carry")
+CARRYING = _set("hold wear carry contain")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
-    "lives": "zsm", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d", "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n", "fire": "n", "stairs": "s", "steps": "s",  "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n", "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n", "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz", "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "lives": "zsm", "falls": "zsm", "mars": "n", "stays": "zsm", "boxers": "sp", "threads": "sz", "lit": "d",
+    "scales": "s", "path": "n", "stage": "nvt", "wave": "nv", "swing": "nv", "step": "nv", "snow": "n",
+    "fire": "n", "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n",
+    "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n",
+    "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz",
+    "freckles": "sb", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
-    open ajar just high right far slightly immediately exactly straight low close only also
-    clearly up down diagonally so too still back halfway midway partially partly somewhat
-    together apart again there here away forth along somewhere then now very quite rather half
-    ago even almost about nearly half-way directly always usually often upside tall proud
-    proudly peacefully alone bit upright sideways backwards forwards forward horizontally
-    vertically meanwhile
+    deep open ajar high right far straight low close down so still back halfway midway there here forth
+    somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
     """
 )
 # Where something moves to or along.
+TOWARDS = _set("onto into to at toward towards from past")
+PAST = _set("past at toward towards")
 MOTION = _set("into onto through past along across toward towards")
 MEASURES = _set(
     """
@@ -278,11 +303,11 @@ HUNG = _set("hangs hanging hung framed leans leaning mounted displayed propped")
 # Places that hold things: "a room with a lamp left of a bed" is about the lamp.
 SCENES = HEADS | _set(
     """
-    room kitchen bedroom bathroom office street field garden landscape beach park forest scene
-    city town village sky desert meadow yard world interior exterior environment setting
-    backdrop background foreground night day morning evening sunset sunrise dawn dusk floor lawn
-    courtyard cafe restaurant bar studio gallery museum library classroom hallway valley
-    countryside harbor harbour market plaza square farm jungle
+    room ballroom classroom courtroom showroom playroom boardroom tearoom barroom kitchen bedroom bathroom
+    office street field garden landscape beach park forest scene city town village sky desert meadow yard world
+    interior exterior environment setting backdrop background foreground night day morning evening sunset
+    sunrise dawn dusk floor lawn courtyard cafe restaurant bar studio gallery museum library classroom hallway
+    valley countryside harbor harbour market plaza square farm jungle
     """
 )
 # "a table with a cup left of a plate" is about the cup as well, but "a table with a cup on top" has its table.
@@ -301,16 +326,16 @@ HOLDING = _set(
 )
 STYLE = _set(
     """
-    masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd
-    detail details realism photorealistic hyperrealistic realistic cinematic sharp focus style
-    aesthetic vibes background colors colours palette artstation trending exposure grain blur
-    atmosphere mood detailed intricate octane unreal dslr raw render photography
+    solo duo chibi masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
+    realism photorealistic hyperrealistic realistic cinematic sharp focus style aesthetic vibes background
+    colors colours palette artstation trending exposure grain blur atmosphere mood detailed intricate octane
+    unreal dslr raw render photography
     """
 )
 # With "the", the picture itself: "the left side of the image".
 PICTURE = _set(
     """
-    image picture photo photograph frame scene shot composition view painting canvas screen page
+    card image picture photo photograph frame scene shot composition view painting canvas screen page
     center centre middle top bottom foreground background
     """
 )
@@ -321,40 +346,50 @@ NOT_THINGS = _set("other others rest")  # "one above the other"
 # Parts of a body, which are where they are on every body; other names of parts are names of things as well.
 BODY = _set(
     """
-    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand finger
-    thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket lapel cuff hem brim paw fur mane breath
+    head hair face eye ear nose mouth lip cheek chin forehead brow neck throat shoulder arm elbow wrist hand
+    finger thumb torso waist hip lap leg thigh knee ankle foot feet toe skin beak tail back sleeve collar pocket
+    lapel cuff hem brim paw fur mane breath
     """
 )
 POSSESSIVES = _set("my your his her its our their")
 # Backdrops and what pictures are made on; with and without an article nothing rests on the second.
+WEATHER = _set("mist fog haze smoke darkness shadow cloud dust")
 TIMES = _set("morning afternoon evening night day noon dawn dusk time date moment")
 BACKDROPS = _set("background backdrop backing canvas screen")
 NOT_ON = _set(
     """
-    tv television phone camera film paper holiday vacation day night morning afternoon evening weekend occasion
-    mission trip journey journal quest errand date diet set theme topic way side side edge internet radio chain leash break parchment vellum
-    artstation deviantart behance pinterest unsplash instagram youtube kodak
-    monday tuesday wednesday thursday friday saturday sunday
+    front outside side cane crutch brink verge eve cusp netflix tv television phone camera film paper holiday vacation
+    day night morning afternoon evening weekend occasion mission trip journey journal quest errand date diet set
+    theme topic way internet radio chain leash break parchment vellum horizon artstation deviantart behance
+    pinterest unsplash instagram youtube kodak monday tuesday wednesday thursday friday saturday sunday
     """
 )
 BARE_NOT_ON = _set(
     """
-    fire display duty foot canvas horseback stage sale guard patrol strike board deck time demand command purpose
-    white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
+    fire display linen duty foot canvas horseback stage sale guard patrol strike board deck time demand command
+    purpose white black grey gray green blue red edge top tiptoe tiptoes location air call loan trial parade
+    drums bass guitar piano keys keyboard keyboards violin vocals washboard banjo
     """
 )
-NOT_AROUND = _set("silence darkness world globe town corner clock block noon midnight house time place city country area year campus")
+NOT_AROUND = _set(
+    "silence darkness world globe town corner clock block noon midnight house time place city country area year campus"
+)
 # After these "on" says of what, and not where: "focus on", "shot on film".
-ABOUT = _set("work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count write written")
+ABOUT = _set(
+    """
+    work focus depend base concentrate shoot shot film capture call turn put try print take spend bet feed count
+    write written
+    """
+)
 
 # --- Idioms ------------------------------------------------------------------------------------------------------
 
 # Sayings with words of place in them, which say nothing of places.
 SAYINGS = re.compile(
     r"(?:(?:shot|filmed|captured|taken|photographed)\s+on|behind\s+the\s+scenes?|(?:in|from)\s+the\s+middle\s+of\s+(?:nowhere|the\s+(?:night|day|week|winter|summer))"
-    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
+    r"|(?:left|right)\s+of\s+cent(?:er|re)(?!\s+(?:stage|of))|behind\s+on|on\s+the\s+wing|(?:at|above|below)\s+eye[\s-]level|under\s+new\s+management|(?:an?\s+)?near\s+miss(?:es)?|once\s+upon\s+a\s+time|under\s+(?:his|her|its|their)\s+breath|(?:is|are|was)\s+beneath\s+(?:me|you|him|her|them)|among\s+other\s+things|around\s+the\s+(?:clock|world|corner)|over\s+and\s+over|on\s+and\s+off|on\s+the\s+"
     r"(?:go|run|move|phone|verge|lookout|loose|rise|job|other\s+hand|way|fly|spot|market|menu|clock|road\s+again)"
-    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon|hill|top|counter)|under\s+the\s+weather"
+    r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon(?=\s+(?:about|with|at))|hill|top|counter)|face\s+(?:down|up)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
     r"(?:own|way|behalf|fours|knees|toes|tiptoes|feet|hands|side|stomach|belly|back|luck)"
     r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|on\s+(?:a|the)\s+budget)(?![\w'’-])"

@@ -24,6 +24,7 @@ class Thing:
     hangs: str = ""  # the word by which it hangs, "with"
     apart: bool = False  # "a kitchen, with a cat under the table"
     missing: bool = False  # "no dog", "without a dog"
+    after: "Thing | None" = None  # what came before it
     joined: "Thing | None" = None  # what stands before it in "a dog and a cat"
     listed: bool = False  # by "and", not only by a comma
 
@@ -40,15 +41,20 @@ class Thing:
         """Itself and those that "and" joins with it, "a dog, a fox and a cat"; not "a garden, a dog"."""
         if not self.listed:
             return (self,)
-        alike = [one for one in self.group if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))]
-        kind = self.article in ("", "the")
-        while len(alike) > 2 and (alike[0].article in ("", "the")) != kind and not is_plural(alike[0].noun):
-            alike.pop(0)
+        alike = [
+            one
+            for one in self.group
+            if not one.hanging and not (one.scene or one.missing or (idea(one.noun) and not one.article))
+        ]
+        while (
+            len(alike) > 2 and self.article not in ("", "the") and not alike[0].article and not is_plural(alike[0].noun)
+        ):
+            alike.pop(0)  # "night, a dog and a cat"
         return tuple(alike)
 
     @property
     def scene(self) -> bool:
-        return self.noun in lex.SCENES
+        return self.noun in lex.SCENES or self.noun.endswith(("yard", "scape"))
 
     @property
     def plural(self) -> bool:
@@ -164,6 +170,7 @@ class Mind(NamedTuple):
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"
     placed: tuple[Placed, ...] = ()
     stated: tuple[tuple[int, Wish], ...] = ()  # by the part read last, each with the start of its relation words
+    doubts: tuple[tuple[Wish, Wish], ...] = ()  # what was read, and what may be meant as well
     sentence: Sentence = Sentence()
     clause: Clause = Clause()
 

@@ -39,7 +39,13 @@ def phrase_end(text: Text, begin: int, determined: bool) -> tuple[int, int | Non
             break
         end += 1
     last = text.word(end - 1)
-    well = end > begin + 1 and "n" in kinds(last) and last not in lex.LOOSE and kinds(text.word(end - 2))[0] in "adgn" and determined
+    well = (
+        end > begin + 1
+        and "n" in kinds(last)
+        and last not in lex.LOOSE
+        and kinds(text.word(end - 2))[0] in "adgn"
+        and determined
+    )
     while end > begin + 1 and ((loose(text, end - 1) and not well) or not text.word(end - 1)[0].isalnum()):
         end -= 1
     return begin if end == begin + 1 and not determined and loose(text, begin) else end, verb
@@ -50,7 +56,12 @@ def _joins(text: Text, i: int, determined: bool) -> bool:
     before, after = text.word(i - 1), text.word(i + 1)
     if text.word(i) == ",":
         can = kinds(before)
-        first = can[0] == "a" or (can[0] in "dgv" and "a" in can or can[0] in "dg") and adjective(after) and names(text, i + 2)
+        first = (
+            can[0] == "a"
+            or (can[0] in "dgv" and "a" in can or can[0] in "dg")
+            and adjective(after)
+            and names(text, i + 2)
+        )
         return determined and first and noun(text, i + 1)
     adjectives = adjective(before) and adjective(after) and noun(text, i + 2)
     return text.word(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..relations import DIRECTIONS, NAME_OF, NOWHERE, Direction
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
 from . import lexicon as lex
-from .splitter import Piece
 from .forms import is_plural
+from .splitter import Piece
 from .vocabulary import alive, kinds, stems
 
 
@@ -79,6 +79,8 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     after, kind = i + 1, _kind(pieces, i)
     if kind == "thing" and _idiom(pieces[i], relations):
         return None, after
+    if kind == "which" and pieces[i].text == "whose":
+        return Part("preposition", piece), i  # "a girl between whose feet a cat sleeps"
     if kind not in ("thing", "pronoun", "which", "each other"):
         if {"on", "around"} & set(relations):
             return Part("preposition", piece), i
@@ -91,7 +93,7 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
         return Part("preposition", piece), i
     inverted, following = _inverted(pieces, begins, after), _kind(pieces, after)
     if kind == "thing" and _no_thing(pieces[i]):
-        if pieces[i].text not in lex.PICTURE or relations[0] not in DIRECTIONS:
+        if pieces[i].text not in lex.PICTURE or DIRECTIONS.get(relations[0]) not in PLACES.values():
             return None, after
         return Part("side", piece, place=DIRECTIONS[relations[0]], begins=begins, inverted=inverted), after
     part = Part("relation", piece, relations, objects, begins=begins, inverted=inverted, following=following)
@@ -122,7 +124,7 @@ def _objects(pieces: list[Piece], i: int, relations: tuple[str, ...]) -> tuple[t
 
 def surrounded(piece: Piece) -> bool:
     """Does the object stand around the subject, "surrounded by"?"""
-    return piece.relation == "around" and piece.text.endswith(" by")
+    return piece.relation == "around" and piece.text.endswith((" by", " with"))
 
 
 def _middle(piece: Piece, relations: tuple[str, ...], objects: tuple[Piece, ...]) -> tuple[str, ...]:
@@ -150,10 +152,14 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     can, stem, article = set(kinds(piece.text)), stems(piece.text), piece.article
     bare = article in ("", "the") and _unowned(piece)
     own, bare = article in lex.POSSESSIVES, bare or article in ("one", "both", "each")
-    if stem & lex.BACKDROPS - {"screen", "canvas"} or (_unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)):
+    if stem & lex.BACKDROPS - {"screen", "canvas"} or (
+        _unowned(piece) and (stem & lex.BODY and (bare or own) and _alone(piece) or "b" in can and own)
+    ):
         return True
     if stem & lex.BODY and {"on", "around"} & set(relations):
         return True  # "a parrot on a pirate's shoulder"
+    if words == "hidden by" and stem & lex.WEATHER:
+        return True
     if words == "by" and alive(piece.text):
         return True  # "a painting by the master"
     if own and "w" in can and {"on", "around", "above", "below", "inside"} & set(relations):
@@ -161,8 +167,10 @@ def unsuited(piece: Piece, relations: tuple[str, ...], words: str) -> bool:
     if article == "the" and _one_word(piece) and piece.text.endswith("est") and kinds(piece.text[:-3])[0] == "a":
         return True  # "among the richest"
     if "on" in relations:
-        no = lex.NOT_ON | (set() if article else lex.BARE_NOT_ON)
-        return bool(stem & no or ("i" in can and not article) or piece.phrase.text[0].isdigit())
+        no = lex.NOT_ON | (lex.BARE_NOT_ON if not article and _one_word(piece) else set())
+        return bool(
+            stem & no or ("i" in can and not article and piece.phrase.text.islower()) or piece.phrase.text[0].isdigit()
+        )
     if "around" in relations:
         return bool(bare and (stem & lex.NOT_AROUND or (not article and "i" in can)) or piece.phrase.text[0].isdigit())
     return False
@@ -193,7 +201,11 @@ def _one_word(piece: Piece) -> bool:
 
 def _idiom(piece: Piece, relations: tuple[str, ...]) -> bool:
     """Is the relation word none, "over the years", "above average"?"""
-    if "between" in relations and piece.phrase.text.isdigit():
+    if "between" in relations and (
+        piece.phrase.text.isdigit() or piece.text in ("worlds", "lives", "choices", "times")
+    ):
+        return True
+    if piece.article in lex.POSSESSIVES and piece.text == "time":
         return True
     if piece.phrase.text[0].isdigit() and lex.COUNTED & set(piece.phrase.name.split()):
         return True

@@ -1,7 +1,7 @@
 """Words of place without an object: "on the left", "a bird above", "from left to right"."""
 
-from ..relations import DIRECTIONS, NAME_OF, PLACES, Direction
-from ..words import Wish
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
+from ..words import Phrase, Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
@@ -13,7 +13,7 @@ NAME_OF_PLACE = {place: name for name, place in PLACES.items()}
 def adverb(mind: Mind, part: Part) -> Mind:
     """ "a house with a car in front"; "a bird above, a fish below"; "a castle on a hill. Below, a river flows" """
     thing, start, relation = mind.clause.nearest, part.piece.start, part.relations[0]
-    base = mind.base or mind.topic
+    base = (mind.base if relation == "below" else None) or mind.topic
     if part.begins and base and part.following in ("comma", "thing") and not mind.sentence.first:
         return mind.wait(Statement(start, (relation,), (base,)))
     if thing is None or thing.missing or mind.clause.negated:
@@ -22,8 +22,8 @@ def adverb(mind: Mind, part: Part) -> Mind:
         mind = mind.say(Statement(start, (relation,), (thing.owner,), None, (thing,)))
         return mind.in_clause(since_thing=mind.clause.since_thing | {"with"})
     if relation in DIRECTIONS:
-        return place(mind, start, thing, DIRECTIONS[relation], said=False)
-    return mind
+        mind = place(mind, start, thing, DIRECTIONS[relation], said=False)
+    return mind.in_clause(since_thing=mind.clause.since_thing | {"side"})
 
 
 def side(mind: Mind, part: Part) -> Mind:
@@ -36,25 +36,40 @@ def side(mind: Mind, part: Part) -> Mind:
     if part.begins and (part.inverted or not clause.free):
         return mind.in_sentence(waiting_place=(start, part.place))
     if clause.nearest:
-        thing, holder = _bearer(mind)
+        thing, holder = _bearer(clause.nearest, clause.verb)
+        if holder and part.place == NOWHERE:  # "a pond with a duck in the middle"
+            inside = Statement(start, ("inside",), (holder,), None, (thing,))
+            return mind.say(inside) if holder.noun in lex.HOLDING else mind
+        holder = None if part.place[2] else holder  # "a lake with hills in the background"
         if stems(thing.noun) & lex.BODY and thing.article in lex.POSSESSIVES | {""}:
             return mind  # "hair swept to the left"
         for one in (thing,) if holder else thing.together:
-            mind = place(mind, start, one, part.place, holder, whole=" of" in part.piece.text, bare=part.piece.text in ("left", "right"))
+            mind = place(
+                mind,
+                start,
+                one,
+                part.place,
+                holder,
+                whole=" of" in part.piece.text or part.place[2] != 0,
+                bare=part.piece.text in ("left", "right"),
+            )
         return mind.in_clause(since_thing=clause.since_thing | {"side", "with"})
+    if mind.sentence.said and clause.old and (part.place[1] or part.place[2]):
+        mind = place(
+            mind, start, mind.sentence.said.subjects[0], part.place, whole=True
+        )  # "a kite over a hill at the top"
     return mind
 
 
-def _bearer(mind: Mind) -> tuple[Thing, Thing | None]:
+def _bearer(thing: Thing, verb: str) -> tuple[Thing, Thing | None]:
     """Whose place it is, "a cook in a blue apron on the left"; and what this one may be beside instead."""
-    thing, clause = mind.clause.nearest, mind.clause
-    holder = thing.holder
-    if not thing.hanging or not holder or holder.scene:
+    holder, after = thing.holder, thing.after
+    if not thing.hanging or not holder or holder.scene or (after and after is not holder and after.scene):
         return thing, None
-    if thing.hangs in lex.HAVING and not (finite(clause.verb) or alive(holder.noun) or thing.part):
+    if thing.hangs in lex.HAVING and not (finite(verb) or alive(holder.noun) or thing.part):
         return thing, holder
     acts = thing.hangs not in lex.PREPOSITIONS and not thing.part and not alive(holder.noun)
-    seen = stems(thing.hangs) & lex.GAZING
+    seen = stems(thing.hangs) & lex.GAZING or (thing.hangs == "at" and alive(thing.noun))
     return thing if acts or seen or thing.hangs == "which" else holder, None
 
 
@@ -76,7 +91,14 @@ def place(
     if thing.missing:
         return mind
     before, relation = mind.sentence.said, NAME_OF.get(where)
-    if before and relation and before.relations[0] in DIRECTIONS and not whole:
+    if (
+        before
+        and relation
+        and before.relations[0] in DIRECTIONS
+        and (where[0] or not said)
+        and not whole
+        and not holder
+    ):
         pair = any(a and b for one in mind.placed[-1:] for a, b in zip(one.place, where, strict=True))
         one_axis = not pair and any(a and b for a, b in zip(DIRECTIONS[before.relations[0]], where, strict=True))
         others = (*before.objects, *before.subjects)
@@ -100,12 +122,18 @@ def pair_places(mind: Mind) -> Mind:
     """The places of things, and each thing against the one before: "a boat on the left, a car on the right"."""
     placed = mind.placed if len(mind.placed) > 1 else tuple(one for one in mind.placed if not one.bare)
     held = [one for one in placed if one.holder]
-    if len(placed) == len(held) == 1 and NAME_OF.get(held[0].place) and not sum(map(abs, held[0].place)) > 1:
-        start, thing, where, holder, *_ = held[0]  # "a bed with a lamp on the left"
+    start, thing, where, holder, *_ = held[0] if held else Placed(0, Thing(Phrase("", (0, 0)), ""), NOWHERE)
+    if holder and len(placed) == 1 and sum(map(abs, where)) == 1:  # "a bed with a lamp on the left"
+        doubt = Wish(thing.phrase, NAME_OF[where], holder.phrase), Wish(thing.phrase, NAME_OF_PLACE[where])
+        mind = mind._replace(doubts=(*mind.doubts, doubt))
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):
         placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)
-    places = ((one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place])) for one in placed if one.said)
+    places = (
+        (one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place]))
+        for one in placed
+        if one.said and one.place in NAME_OF_PLACE
+    )
     mind = mind._replace(stated=(*mind.stated, *places))
     statements = []
     for one, other in zip(placed, placed[1:], strict=False):

@@ -14,19 +14,23 @@ from .mind import Clause, Mind, Sentence, Statement, Thing
 from .parts import Part, parts
 from .places import adverb, pair_places, place, row, side
 from .splitter import Piece
-from .vocabulary import alive, finite, kinds, stems
 from .statements import meant, to_each_other, to_pronoun, to_thing
+from .vocabulary import alive, finite, kinds, stems
 
 
-def read(pieces: list[Piece]) -> list[Wish]:
-    """The wishes in the order of their relation words. Never raises; takes time linear in the number of pieces."""
+def read(pieces: list[Piece]) -> tuple[list[Wish], tuple[tuple[Wish, Wish], ...]]:
+    """The wishes in the order of their relation words, and pairs of one that may be meant as the other.
+
+    Never raises; takes time linear in the number of pieces.
+    """
     mind = Mind()
     stated: list[tuple[int, Wish]] = []
     for part in parts(pieces):
         mind = step(mind._replace(stated=()) if mind.stated else mind, part)
         stated += mind.stated
-    stated += pair_places(end_sentence(mind._replace(stated=()))).stated
-    return [wish for _, wish in sorted(stated, key=lambda one: one[0])]
+    mind = pair_places(end_sentence(mind._replace(stated=())))
+    stated += mind.stated
+    return [wish for _, wish in sorted(stated, key=lambda one: one[0])], mind.doubts
 
 
 def step(mind: Mind, part: Part) -> Mind:
@@ -60,7 +64,7 @@ def step(mind: Mind, part: Part) -> Mind:
         case "stop":
             return end_sentence(mind)
         case kind:  # which, there
-            return note(mind, kind, preposition="")
+            return note(mind, "whose" if part.piece.text == "whose" else kind, preposition="")
 
 
 def note(mind: Mind, kind: str, **changes) -> Mind:
@@ -84,34 +88,43 @@ def comma(mind: Mind, part: Part) -> Mind:
     clause = mind.clause
     before = clause.dash if part.kind == "dash" else clause.aside
     listed = clause.nearest is not None and clause.nearest.listed and before in clause.nearest.group
-    if before and part.following in ("verb", "relation", "side") and not listed:
+    ends = part.following in ("relation", "side") or (part.following == "verb" and finite(part.then))
+    if before and ends and not listed and "side" not in clause.since_thing:
         return mind.in_clause(nearest=before, free=before, since_thing=frozenset({"comma"}), aside=None, dash=None)
     return mind.in_clause(dash=clause.free) if part.kind == "dash" else mind.in_clause(aside=clause.free)
 
 
 def verb(mind: Mind, text: str) -> Mind:
     clause = mind.clause
-    if clause.nearest and clause.since_thing == {"comma"} and "g" in kinds(text) and (first := mind.sentence.first):
-        # "1girl, kimono, sitting on a bench"
-        if alive(first.noun) and not alive(clause.nearest.noun) or not clause.nearest.article and first is not clause.nearest:
-            mind = mind.in_clause(nearest=first, free=first)
-            clause = mind.clause
-    if not clause.nearest and "comma" in clause.since_relation and "g" in kinds(text) and not mind.sentence.said:
-        mind = mind.in_clause(free=mind.sentence.first)
-        clause = mind.clause
+    first, nearest = mind.sentence.first, clause.nearest
+    after_comma = "g" in kinds(text) and first is not None and first is not nearest
+    if after_comma and first and nearest and clause.since_thing == {"comma"} and _tagged(first, nearest):
+        mind = mind.in_clause(nearest=first, free=first)
+    elif after_comma and not nearest and "comma" in clause.since_relation and not mind.sentence.said:
+        mind = mind.in_clause(free=first)
+    clause = mind.clause
     # "a letter that she never opened is under the door", "people who are not eating sit there"
     ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
         verb=text,
         negated=clause.negated and not ends,
         plural=clause.plural or "v" in kinds(text) or text in lex.PLURAL_BE,
-        since_thing=clause.since_thing | {"verb"},
+        since_thing=clause.since_thing | {"again" if clause.verb else "verb", "verb"},
         since_relation=clause.since_relation | {"finite" if finite(text) else "participle"},
     )
 
 
+def _tagged(first: Thing, nearest: Thing) -> bool:
+    """Is what is done now done by the first thing, "1girl, kimono, sitting on a bench"?"""
+    return not nearest.article or (alive(first.noun) and not alive(nearest.noun))
+
+
 def pronoun(mind: Mind, piece: Piece) -> Mind:
     """What it stands for; a "she" whom nothing before explains stands for herself."""
+    clause = mind.clause
+    done_to = piece.text in ("it", "him", "her", "them") and clause.free and clause.verb not in lex.BE | {""}
+    if done_to and "comma" not in clause.since_thing:
+        return mind  # "a cat watches them"
     things = meant(mind, piece.text, None)
     if piece.text in ("he", "she", "they") and not (things and (things[0].fits(piece.text) or mind.topic)):
         return _remember(mind, Thing(piece.phrase, piece.text))
@@ -161,8 +174,8 @@ def thing(mind: Mind, part: Part) -> Mind:
         mind = mind.say(replace(waiting, subjects=(new,))).in_sentence(waiting=None, waited=(new, waiting))
     elif waiting_place:  # "on the left (is) a window"
         mind = place(mind.in_sentence(waiting_place=None, waited=(new, waiting_place)), *_placing(waiting_place, new))
-    elif sentence.waited and new.listed and sentence.waited[0] in new.group and not _goes_on(part):
-        mind = _also(mind, new)
+    elif sentence.waited and new.listed and not _goes_on(part):
+        mind = _also(mind, new, *sentence.waited)
     if sentence.row and not new.hanging:
         mind = _in_row(mind, new, piece.start)
     return _remember(mind, new)
@@ -178,16 +191,15 @@ def _placing(waiting: tuple[int, Direction], thing: Thing) -> tuple[int, Thing, 
     return waiting[0], thing, waiting[1]
 
 
-def _also(mind: Mind, new: Thing) -> Mind:
+def _also(mind: Mind, new: Thing, first: Thing, words: Statement | tuple[int, Direction]) -> Mind:
     """ "on the sill (are) a jar and a cat": what was said of the first is said of those joined with it."""
-    first, words = mind.sentence.waited
     group = new.group
-    for one in group[group.index(first) + 1 :]:
+    for one in group[group.index(first) + 1 :] if first in group else ():
         if isinstance(words, Statement):
             mind = mind.say(replace(words, subjects=(one,)))
         else:
             mind = place(mind, *_placing(words, one))
-    return mind
+    return mind.in_sentence(waited=(new, words)) if first in group else mind
 
 
 def _tag(part: Part) -> bool:
@@ -215,10 +227,14 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
     listed = joined is not None and "join" in clause.since_thing
     if joined and joined.hanging and joined.hangs in ("on", "around"):
         joined, listed = None, False
-    worn = {"w", "b"} & set(kinds(piece.text))
-    verb = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
-    if joined and joined.hanging and not hangs and (worn or verb):
-        holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
+    if joined and joined.hanging and not hangs:
+        worn = {"w", "b"} & set(kinds(piece.text))
+        does = listed and part.following in ("verb", "side") and not alive(piece.text) and joined.owner
+        described = joined.hangs in lex.HAVING | {"in"}
+        if (joined.part or described) and (worn or does):
+            holder, hangs = joined.holder, joined.hangs  # "a boy with a hat and a red scarf"
+        elif listed and piece.article and described:
+            joined = joined.holder or joined  # "a man in a hat and a woman in a scarf sit"
     if {"join", "with"} <= clause.since_thing and not hangs and part.following in ("adverb", "side") and clause.nearest:
         # "a cottage with a well in front and a barn behind"
         holder = clause.nearest.owner or (clause.nearest if part.following == "adverb" else None)
@@ -230,7 +246,7 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
     apart = clause.preposition == "with" and "comma" in clause.since_thing
-    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, joined, listed)
+    return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, clause.nearest, joined, listed)
 
 
 def _holder(mind: Mind) -> tuple[Thing | None, str]:
@@ -239,6 +255,8 @@ def _holder(mind: Mind) -> tuple[Thing | None, str]:
     holder = clause.free or clause.old
     if clause.preposition:
         return holder, clause.preposition
+    if "whose" in clause.since_thing and not clause.verb:
+        return holder, "whose"
     if "which" in clause.since_thing and not clause.verb:  # "an easel that a painter has set up"
         return holder, "which"
     if holder and clause.verb and not stems(clause.verb) & (lex.BE | lex.PLACING) and "there" not in clause.since_thing:
@@ -250,9 +268,10 @@ def _remember(mind: Mind, new: Thing) -> Mind:
     """It is the nearest thing now, and what stands since the last one is forgotten."""
     fresh = dict(nearest=new, preposition="", verb="", plural=False, negated=False, since_thing=frozenset())
     if new.hanging:
-        held = (new, *mind.held[:1]) if new.hangs not in lex.PREPOSITIONS else mind.held
+        done = new.hangs not in lex.PREPOSITIONS or (new.hangs in ("in", "at") and not new.part)
+        held = (new, *mind.held[:1]) if done else mind.held
         return mind._replace(held=held).in_clause(**fresh)
-    if not mind.sentence.first and not new.scene and not new.missing:
+    if not (mind.sentence.first or new.scene or new.missing or stems(new.noun) & lex.BODY):
         mind = mind.in_sentence(first=new)
     several = (new, *mind.several[:1]) if new.plural else mind.several
     mind = mind._replace(hero=new) if not mind.hero and alive(new.noun) else mind

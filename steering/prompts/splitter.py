@@ -14,6 +14,7 @@ from .forms import (
     is_plural,
     is_verb,
     loose,
+    named_after,
     named_so,
     names,
     noun,
@@ -136,7 +137,7 @@ class _Splitter:
             return self._add(kind, phrase=Phrase(text.prompt[slice(*span)], span))
         # "you can see"
         modal = word in lex.MODALS and before in lex.AUXILIARIES | lex.PRONOUNS | lex.RELATIVES
-        number = word == "one" and noun(text, i + 1)
+        number = word == "one" and noun(text, i + 1) and not is_verb(text, i + 1)
         if word in lex.MODALS and named_so(text, i):
             return False
         if modal or word in lex.REFLEXIVES or (word in lex.AUXILIARIES and not number):
@@ -155,13 +156,15 @@ class _Splitter:
         word, before = text.word(i), text.word(i - 1)
         if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
             return False
-        named = names(text, i + 1)
+        named = named_after(text, i)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
         lower = text.prompt[text.words[i].start].islower()
         found = (
             self.verb_at == i
             # "sleeping left of", but "a sleeping cat"
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
+            # "on the wall behind him hang saws"
+            or (self._before() == "pronoun" and {"v", "m"} <= set(kinds(word)))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))
@@ -169,13 +172,23 @@ class _Splitter:
             or (before in lex.MODALS and not text.prompt[text.words[i].start].isupper())
             or (before in lex.NOT and kinds(word)[0] in "vzgd")
             # "1girl, holding umbrella"
-            or (stems(word) & lex.CARRYING and word.endswith("ing") and self._before() in ("comma", "stop", "thing"))
+            or (
+                stems(word) & lex.CARRYING
+                and word.endswith("ing")
+                and self._before() in ("comma", "stop", "thing", "relation")
+            )
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
             # "which winds between hedges"
             or (names(text, i) and self._after_which())
             # "a cave was dug under a hill"; "two rivals, angry, stand in front of a shop"
             or (placed and before in lex.BE and lower)
-            or (placed and before == "," and self.pieces[-2:-1] and self.pieces[-2].kind != "side" and self._after_aside(word))
+            or (
+                placed
+                and before == ","
+                and len(self.pieces) > 1
+                and self.pieces[-2].kind != "side"
+                and self._after_aside(word)
+            )
         )
         return found and self._add("verb")
 
@@ -225,28 +238,46 @@ class _Splitter:
             return True
         if (m := lex.TOP_BOTTOM.match(plain, start)) and self._top_bottom(m):
             return True
+        if before == "from" and self._peeps():
+            before = ""  # "a rabbit peeks out from behind a tree"
         if before in (lex.NOT_BEFORE_OVER if text.word(self.i) == "over" else lex.NOT_BEFORE):
             return False
         m, adverb = lex.NAMED_WAYS.match(plain, start), lex.ADVERB_WAYS.match(plain, start)
+        way = " ".join(m[0].split()) if m else ""
         if m and not (adverb and adverb.end() > m.end()):  # "on top"
-            return self._add_match("relation", m, relation=lex.NAMED.get(" ".join(m[0].split()), "above"))
+            return self._add_match("relation", m, relation=lex.NAMED.get(way) or lex.SHORT[way])
         if adverb and self._ends(adverb):
             return self._add_match("adverb", adverb, relation=lex.ADVERBS[" ".join(adverb[0].split())])
         if text.word(self.i) == "by" and text.word(self.i + 1) in ("a", "an", "the") and self._beside():
             return self._add("relation", relation="near")
         return False
 
+    def _peeps(self) -> bool:
+        """Does it say where one looks out, "from under the bed", and not whence a picture was taken?"""
+        if self.text.word(self.i) not in ("behind", "under", "beneath", "underneath", "inside", "between"):
+            return False
+        said = {stem for piece in self.pieces[-4:] for word in piece.text.split() for stem in stems(word)}
+        taken = said & (lex.HEADS | {"see", "seen", "shoot", "film", "take", "taken", "photograph", "light"})
+        return self.text.word(self.i + 1) in lex.DETERMINERS and not taken
+
     def _beside(self) -> bool:
         """ "a swing by the lake", "she sits by a window"; but "lit by the moon" """
         last = self.pieces[-1].text if self.pieces else ""
-        return self._before() == "thing" or (self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING))
+        return self._before() == "thing" or (
+            self._before() == "verb" and ("d" not in kinds(last) and last not in lex.SAME or last in lex.STAYING)
+        )
 
     def _left_right(self, m: re.Match, before: str) -> bool:
         vertical = m["vertical"] or m["late"]
         y = 0 if not vertical else -1 if vertical in lex.UPPER else 1
         place = (-1 if m["horizontal"][0] == "l" else 1, y, 0, 0)
         relation = NAME_OF[place]
-        both = not m["of"] and m["lead"] and lex.AND_RIGHT.match(plain_after(self.text, m))
+        if not m["of"] and (other := lex.AND_OTHER.match(plain_after(self.text, m))):
+            self.i = self.text.index(self.i, m.end() + other.end())  # "torches on left and right"
+            return True
+        both = (
+            not m["of"] and (m["lead"] or self._before() == "thing") and lex.AND_RIGHT.match(plain_after(self.text, m))
+        )
         if both:  # "to the left and right of a throne"
             return self._add_match("relation", m, relation=relation)
         if m["of"]:
@@ -258,15 +289,23 @@ class _Splitter:
                 return False  # "the last bit left of a melting snowman"
             if not m["lead"] and (m["whose"] or before in lex.NOT_BEFORE):
                 return False  # "the left of", "the right of way"
-            named = self._before() == "thing" or before in lex.BE
+            article = self.text.word(after) in lex.ARTICLES
+            named = (self._before() == "thing" and article) or before in lex.BE
+            if m["of"].strip(" -") == "to" and not (article or before in lex.BE):
+                return False  # "a path to the left to follow"
             if m["of"].strip(" -") not in ("of", "off") and not (m["lead"] or vertical or named):
                 return False  # "turn left to the castle"
             return self._add_match("relation", m, relation=relation)
+        if self._half(m, place):  # "the left half shows a city"
+            return True
         if not m["colon"] and not self._ends(m):
             return False  # "his right hand", "on the left wall"
         if m["lead"] and m["whose"] not in (None, "the"):  # "on its left"
             self._add_match("relation", m, relation=relation)
             self.pieces.append(Piece("pronoun", m.end(), m["whose"]))
+            return True
+        if before in ("one", "other", "another"):
+            self.i = self.text.index(self.i, m.end())  # "two girls, one on the left"
             return True
         if not m["lead"] and before in lex.PERFECT_BEFORE:
             return False  # "the train has left"
@@ -281,9 +320,21 @@ class _Splitter:
             # "at the top of the picture"
             whole = self.text.word(after) in ("the", "this") and self.text.word(after + 1) in lex.PICTURE | lex.HEADS
             return whole and self._add("side", after + 2 - self.i, place=place)
+        if self._half(m, place):
+            return True
         if " ".join(m[0].split()) in lex.ADVERBS or not (m["colon"] or self._ends(m)):
             return False
         return bool(m["lead"] or self._stands_alone(m)) and self._add_match("side", m, place=place)
+
+    def _half(self, m: re.Match, place: Direction) -> bool:
+        """Take "the left half shows" before what it shows, and "the right half" after it."""
+        end = self.text.index(self.i, m.end())
+        shows = self.text.word(end) in lex.SHOWING | {"is", "has", "contains"}
+        again = self.text.word(end) in lex.ARTICLES and any(piece.kind == "side" for piece in self.pieces)
+        alone = not m["lead"] and m["part"] in ("half", "side", "part", "third") and self.text.word(self.i) == "the"
+        if not alone or not (shows or again) or self._before() not in ("stop", "comma", "join"):
+            return False
+        return self._add("side", end - self.i + shows, place=place)
 
     def _ends(self, m: re.Match) -> bool:
         """Does no noun follow?"""
@@ -298,6 +349,8 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
+        if m.re is lex.LEFT_RIGHT and m["vertical"] and m["part"] and self._before() in ("comma", "thing"):
+            return comes_last(self.text, m)  # "the moon, top right corner"
         turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"
         return m.re is lex.LEFT_RIGHT and self._before() == "thing" and comes_last(self.text, m) and not turns
 
@@ -306,7 +359,8 @@ class _Splitter:
     def _thing(self) -> bool:
         """A noun phrase with its determiners: "the two big, red dogs of Mr. Smith"."""
         first, text, word = self.i, self.text, self.text.word
-        if word(first) in lex.OPENERS and self._before() in ("stop", "comma", "pronoun"):
+        order = word(first) in lex.ORDERS and word(first + 1) in lex.DETERMINERS | {"me", "us", "one"}
+        if (order or word(first) in lex.OPENERS) and self._before() in ("stop", "comma", "pronoun"):
             return False  # "Tonight a dog"
         deep = "r" in kinds(word(first)) and kinds(word(first))[0] in "ar" and starts_place(text, first + 1)
         if deep and self._before() in ("stop", "comma", "join"):
@@ -353,7 +407,13 @@ class _Splitter:
     def _after_no_thing(self, first: int, begin: int, end: int) -> int | None:
         """The index behind a noun phrase that names no thing, or None: "two metres above", "a photo of a dog"."""
         word, name, following = self.text.word, self.text.word(end - 1), self.text.word(end)
-        if end == begin + 1 and begin > first and name in lex.MEASURES and following != "of" and word(begin - 1) != "the":
+        if (
+            end == begin + 1
+            and begin > first
+            and name in lex.MEASURES
+            and following != "of"
+            and word(begin - 1) != "the"
+        ):
             return end  # "two metres above"
         if end == begin + 1 and begin == first and following == ":" and self._before() == "stop":
             return end  # "Position: left of a dog"

@@ -8,7 +8,6 @@ from .mind import Mind, Statement, Thing
 from .parts import Part, surrounded
 from .vocabulary import alive, finite, kinds, stems
 
-
 OWN = lex.POSSESSIVES - {"my", "your"}
 
 
@@ -20,24 +19,63 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     last = second or objects[-1]
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
     subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
+    if rests:
+        subjects = _resting(mind, part, subjects)
+    nearest = clause.nearest
+    if nearest and nearest.hanging and not (clause.since_thing or part.begins) and _closer(nearest, part):
+        subjects = (nearest,)
     statement = Statement(part.piece.start, part.relations, tuple(objects), second, subjects, turned)
-    no_things = lex.BETWEEN_IDEAS if between else ()
-    idle = [thing for thing in subjects if part.piece.text.startswith("am") and "i" in kinds(thing.noun)]
-    idle += [thing for thing in subjects if rests and thing.noun in lex.TIMES or (thing.article in OWN and stems(thing.noun) & lex.BODY and last.part)]
-    idle += [thing for thing in subjects if "on" in part.relations and (stems(thing.noun) & lex.BODY or (
-        thing.noun in lex.HEADS and last.scene
-    ))]
-    none = bool(idle) or any(thing.missing or thing.noun in no_things for thing in subjects)
-    if none or clause.negated or stems(clause.verb) & lex.GAZING:
+    none = any(thing.missing or _idle(thing, part, last) for thing in subjects)
+    bows = part.piece.text == "over" and stems(clause.verb) & {"lean", "bend"}
+    if clause.negated and subjects and not none:  # "a cup is not on the table but under it"
+        return mind._replace(ground=last).begin_clause(last).in_clause(free=subjects[-1])
+    if none or clause.negated or bows or stems(clause.verb) & lex.GAZING:
         return mind._replace(ground=last).begin_clause(last)
     if rests and stems(clause.verb) & (lex.ABOUT if "on" in part.relations else lex.MOVING) or _worn(mind, last, part):
-        return hung(mind, last, part.piece.text)
+        return hung(mind, last, part.relations[0])
     if subjects:
         mind = mind._replace(ground=None, base=last if rests else mind.base).say(statement)
-        return hung(mind, last, part.piece.text) if rests else mind.begin_clause(last)
+        return hung(mind, last, part.relations[0]) if rests else mind.begin_clause(last)
     if part.begins:
         return mind.wait(statement)
-    return hung(mind, last, part.piece.text) if rests else mind
+    return hung(mind, last, part.relations[0]) if rests else mind
+
+
+def _closer(thing: Thing, part: Part) -> bool:
+    """Is it the thing before the relation words that stands so, and not what it hangs on?
+
+    "A station with a clock above the entrance", "a corridor with paintings on the walls", "walks past a poster on a
+    wall", "watches a fish in a bowl", "holds a cup over a flame".
+    """
+    high = {"above", "below", "on"} & set(part.relations)
+    owner, verb = thing.owner, stems(thing.hangs)
+    if owner:
+        part_of = high and part.objects[0].article == "the" and owner.article != "the" and not alive(owner.noun)
+        return bool(part_of or (thing.after and thing.after is not owner and _met(thing.after)))
+    lifted = "above" in part.relations and verb & lex.LIFTING
+    return bool(thing.hangs in (lex.TOWARDS if "on" in part.relations else lex.PAST) or verb & lex.SEEING or lifted)
+
+
+def _resting(mind: Mind, part: Part, subjects: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    """Who rests on it or is around it: "a vase on a table on a rug", "a cat between two dogs on a sofa"."""
+    clause, said, nearest = mind.clause, mind.sentence.said, mind.clause.nearest
+    upon = "on" in part.relations or surrounded(part.piece)
+    close = not (clause.since_thing or part.begins)
+    if nearest and close and (nearest.hangs in lex.TOWARDS or (upon and nearest.hangs in ("on", "around"))):
+        return (nearest,)
+    return said.subjects if said and "between" in said.relations and subjects == (clause.old,) else subjects
+
+
+def _idle(thing: Thing, part: Part, object: Thing) -> bool:
+    """Is the subject no thing that stands so: a time, the difference between two, a part of the same body?"""
+    body, on = stems(thing.noun) & lex.BODY, "on" in part.relations
+    return bool(
+        ("between" in part.relations and thing.noun in lex.BETWEEN_IDEAS)
+        or (part.piece.text.startswith("am") and "i" in kinds(thing.noun))  # "honour among thieves"
+        or ({"on", "around"} & set(part.relations) and thing.noun in lex.TIMES)
+        or (body and (on or not thing.article or (thing.article in OWN and object.part)))
+        or (on and thing.noun in lex.HEADS and object.scene)  # "a photo on a beach"
+    )
 
 
 def hung(mind: Mind, thing: Thing, word: str) -> Mind:
@@ -50,8 +88,12 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
     """ "a jacket over a shirt", "a man in a coat over a suit" """
     nearest = mind.clause.nearest
     both = nearest and "w" in kinds(nearest.noun) and "w" in kinds(object.noun)
-    own = nearest and nearest.owner and object.article in lex.POSSESSIVES  # "a tortoise with moss on its shell"
-    return bool((both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside"))
+    # "a tortoise with moss on its shell"
+    held = nearest and (nearest.owner or (nearest.hanging and object.article == "its"))
+    own = held and object.article in lex.POSSESSIVES
+    return bool(
+        (both or own) and part.piece.text in ("over", "under", "beneath", "underneath", "on", "around", "inside")
+    )
 
 
 def to_pronoun(mind: Mind, part: Part) -> Mind:
@@ -65,15 +107,28 @@ def to_pronoun(mind: Mind, part: Part) -> Mind:
     if not objects or mind.clause.negated or (subject and subject.missing):
         return mind.begin_clause(None)
     statement = Statement(part.piece.start, part.relations, objects, None, subjects)
-    mind = mind.in_sentence(landmark=objects)
+    mind = _doubted(mind, statement, word).in_sentence(landmark=objects)
     if "between" in part.relations and word in lex.PLURAL_PRONOUNS:
         statement = _between_them(mind, statement, subject)
     if subjects:
         mind = mind.say(statement).begin_clause(None)
         # "a chest with a mirror inside it (on a rug)" is about the chest again
-        again = subject.owner if subject and subject.owner in objects else None
+        again = subject.owner if subject and {subject.owner, subject.after} & set(objects) else None
+        while again and again.hanging and again.holder:
+            again = again.holder  # "a woman wearing a hat with flowers on it"
         return mind.in_clause(nearest=again, free=again, since_thing=frozenset({"with"})) if again else mind
     return mind.wait(statement) if part.begins else mind
+
+
+def _doubted(mind: Mind, statement: Statement, pronoun: str) -> Mind:
+    """ "a bee sits on a flower, a leaf above it": the pronoun may stand for the other thing as well."""
+    said, clause = mind.sentence.said, mind.clause
+    wishes = statement.wishes()
+    other = said.objects[0] if said and statement.objects[0] in said.subjects else None
+    sure = mind.sentence.landmark or "comma" not in clause.since_relation or finite(clause.verb) or len(wishes) != 1
+    if not other or sure or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun):
+        return mind
+    return mind._replace(doubts=(*mind.doubts, (wishes[0], replace(statement, objects=(other,)).wishes()[0])))
 
 
 def to_each_other(mind: Mind, part: Part) -> Mind:
@@ -91,7 +146,15 @@ def to_each_other(mind: Mind, part: Part) -> Mind:
 def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None) -> tuple[Thing, ...]:
     """The one thing, or none, that "it" or "them" stands for when said about the subject; nearer ones go before."""
     said = mind.sentence.said
-    topics = (*nearer, said.subjects[0] if said else None, mind.sentence.first, mind.topic, mind.ground, *mind.held, mind.hero)
+    topics = (
+        *nearer,
+        said.subjects[0] if said else None,
+        mind.sentence.first,
+        mind.topic,
+        mind.ground,
+        *mind.held,
+        mind.hero,
+    )
     things = [thing for thing in topics if thing]
     if pronoun in lex.PLURAL_PRONOUNS:
         things = [thing for thing in (*things, *mind.several) if thing.fits(pronoun)] + things
@@ -109,7 +172,9 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
     nearest = clause.nearest
     if nearest and nearest.missing and nearest.article == "no" and nearest.hangs and not nearest.part and not begins:
         return (nearest,)  # "a car park with no car in front of a cinema"
-    if nearest and nearest.hanging and clause.since_thing == {"verb"} and _done_to(nearest, clause.verb):
+    if nearest and nearest.hangs == "whose" and "verb" in clause.since_thing and "again" not in clause.since_thing:
+        return (nearest,)  # "a painter whose easel stands by a pond"
+    if nearest and nearest.hanging and clause.since_thing - {"again"} == {"verb"} and _done_to(nearest, clause.verb):
         return (nearest,)
     if thing and clause.plural:
         return tuple(other for other in thing.group if not other.hangs)
@@ -117,7 +182,7 @@ def _subjects(mind: Mind, begins: bool, object: Thing | None) -> tuple[Thing, ..
         return _all(thing, clause.verb)
     if said:
         main_clause = clause.since_relation & {"join", "comma", "finite"} and "which" not in clause.since_relation
-        return said.subjects if main_clause else (clause.old,) if clause.old else ()
+        return said.subjects if main_clause or not clause.old else (clause.old,)
     if clause.nearest and not begins:
         return (clause.nearest.holder or clause.nearest,)
     return ()
@@ -142,36 +207,59 @@ def _subjects_by_pronoun(mind: Mind, begins: bool, pronoun: str) -> tuple[Thing,
     nearest = clause.nearest
     stands = finite(clause.verb) and "which" not in clause.since_thing
     if not nearest:
-        return _subjects(mind, begins, None)[:1]
+        said = mind.sentence.said
+        return said.subjects if said and not begins else _subjects(mind, begins, None)[:1]
     if nearest.owner and not stands:
         alike = [one for one in nearest.group if one.owner is nearest.owner] if nearest.listed else [nearest]
         return tuple(alike)
     # "a man pulls a sled behind him"
-    done = nearest.hanging and not nearest.owner and nearest.holder and pronoun not in lex.NEUTER
-    if done and nearest.hangs not in lex.PREPOSITIONS - {"to", "at"} and nearest.holder.fits(pronoun):
+    holder = nearest.holder if nearest.hanging and not nearest.owner and pronoun not in lex.NEUTER else None
+    if holder and nearest.hangs not in lex.PREPOSITIONS - lex.TOWARDS and holder.fits(pronoun):
         return (nearest,)
     if not nearest.hangs:
         return _all(nearest, clause.verb) if not begins else (nearest,)
-    return _subjects(mind, begins, None)[:1]
+    return (clause.free,) if clause.free else _subjects(mind, begins, None)[:1]
 
 
 def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject: Thing | None) -> tuple[Thing, ...]:
     """What the pronoun stands for as the object of the relations."""
     landmark, said = mind.sentence.landmark, mind.sentence.said
+    ground = mind.ground if not subject and pronoun in lex.NEUTER else None
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
+    if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
+        return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
+    if pronoun in lex.PLURAL_PRONOUNS and said and "between" not in relations and subject not in said.subjects:
+        if len(said.subjects) > 1:
+            return said.subjects
+        pair = (*said.subjects, *said.objects[:1])  # "a queen beside a king, a jester in front of them"
+        topic = (mind.topic,) if mind.topic else ()
+        if subject not in pair and not any(one.fits(pronoun) for one in pair + topic):
+            return pair
+    after = subject.after if subject and subject.owner else None
+    if pronoun in lex.NEUTER and after and after is not owner and _met(after):
+        return (after,)  # "people at a table with food on it"
     if owner and owner.fits(pronoun):
         return (owner,)  # "a sofa with a cat on its left"
     if subject and said and subject is not said.subjects[0] and not landmark and said.objects[0].fits(pronoun):
         opposite = OPPOSITE.get(said.relations[0]) == relations[0]
-        if "comma" in mind.clause.since_relation - {"join"} and "join" not in mind.clause.since_relation and not (
-            opposite or finite(mind.clause.verb)
+        if (
+            "comma" in mind.clause.since_relation - {"join"}
+            and "join" not in mind.clause.since_relation
+            and not (opposite or finite(mind.clause.verb))
         ):
             return said.subjects[:1]  # "a bottle floats above water, petals drifting around it"
         if mind.sentence.waited and said.subjects[0] is mind.sentence.waited[0] and not opposite:
             return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
-    return meant(mind, pronoun, subject, *landmark, None if subject else mind.ground, owner)
+    return meant(mind, pronoun, subject, *landmark, ground, owner)
+
+
+def _met(thing: Thing) -> bool:
+    """Does it hang by a verb or by "at", as what can have something on it?"""
+    if stems(thing.hangs) & (lex.GAZING | {"face", "overlook", "watch", "view"}):
+        return False
+    return thing.hanging and not thing.scene and thing.hangs not in lex.HAVING | {"in", "on", "around", "of", "which"}
 
 
 def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> Statement:

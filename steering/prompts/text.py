@@ -8,7 +8,8 @@ from . import lexicon as lex
 # What is no word of the prompt: weights "(a dog:1.2)", LoRA tags, embeddings. Counts are bounded to keep time linear.
 WEIGHT = re.compile(r":\s{0,4}[-+]?\d{0,8}\.?\d{1,16}(?=\s{0,4}[)\]])")
 TAG = re.compile(r"<[^<>\n]*>|\bembedding:[^\s,()\[\]]+|\b(?:score|source|rating)_\w+", re.IGNORECASE)
-BREAK = re.compile(r"\b(?:BREAK|AND)\b")
+BREAK = re.compile(r"\b(?:BREAK|AND|COUPLE|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b")
+CHOICE = re.compile(r"\{[^{}\n]{0,300}\|[^{}\n]{0,300}\}")  # "{a dog|a cat}": nobody knows which it will be
 # Text in the picture: a sign reading "Fresh eggs".
 QUOTED = re.compile(
     r"""(?P<said>\b(?:reads?|reading|says?|saying|said|titled|entitled|named|called|text|words?|title|caption|slogan|letters|
@@ -81,7 +82,7 @@ def _plain(prompt: str) -> str:
             return said + " " * (len(match[0]) - len(said))
         return match[0]
 
-    text = NEGATIVE.sub(blank, QUOTED.sub(quoted, prompt))
+    text = CHOICE.sub(blank, NEGATIVE.sub(blank, QUOTED.sub(quoted, prompt)))
     if not prompt.isupper():
         text = BREAK.sub(lambda match: " " * (len(match[0]) - 1) + ".", text)
     text = TAG.sub(blank, WEIGHT.sub(blank, text)).translate(BLANKS)

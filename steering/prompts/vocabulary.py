@@ -38,6 +38,8 @@ def kinds(word: str) -> str:
     if hyphen and whole:
         given = kinds(last)
         return "a" if given[0] in "adgr" else given.replace("v", "").replace("z", "") or "n"
+    if word.endswith("men") and len(word) > 5 and word not in ("specimen", "regimen", "abdomen"):
+        return "sp"
     if word.endswith(lex.ADJECTIVE_ENDINGS):
         return "a"
     if word.endswith("ly") and len(word) > 4:
@@ -55,7 +57,9 @@ def _inflected(word: str, form: str) -> str:
     """What an inflected word can be, by its stems, or "" where none is known."""
     found = ""
     for stem in sorted(stems(word)):
-        made = "".join(FORMS[form].get(letter, letter if letter in "tmbwpci" else "") for letter in table().get(stem, ""))
+        made = "".join(
+            FORMS[form].get(letter, letter if letter in "tmbwpci" else "") for letter in table().get(stem, "")
+        )
         if made and made[0] in FORMS[form].values():
             found += "".join(letter for letter in made if letter not in found)
     return found
