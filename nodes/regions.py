@@ -86,7 +86,7 @@ class RegionsFromRelations(io.ComfyNode):
         lines = [
             f"{name}: {left:.0%} to {right:.0%} across, {top:.0%} to {bottom:.0%} down"
             for name, (left, top, right, bottom) in zip(relations.names, places, strict=True)
-        ] or ["No relation found: there are no regions."]
+        ] or ["No place or relation found: there are no regions."]
         masks = [cells(place, SIDE, SIDE).float() for place in places] or [torch.zeros(SIDE, SIDE)]
         picture = planned(places, list(relations.names), (SIDE, SIDE))
         text = "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io, ui
 
-from ..steering.prompts import override, parse
+from ..steering.prompts import NOTHING, override, parse
 from .host.given import words_of_given
 from .host.marks import mark
 from .host.screen import SHOWN_AGAIN, show
@@ -90,6 +90,6 @@ class RelationParse(io.ComfyNode):
             except ValueError as error:
                 show(cls, str(error))
                 raise
-        understood = [str(wish) for wish in parsed.wishes] or ["No relation found: the picture will not be steered."]
+        understood = [str(wish) for wish in parsed.wishes] or [NOTHING]
         report = "\n".join([*understood, *parsed.warnings, *notes])
         return io.NodeOutput(conditioning, words, report, ui=ui.PreviewText(report))

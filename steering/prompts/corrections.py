@@ -19,15 +19,18 @@ def override(prompt: str, lines: str) -> Parsed:
     """Wishes by hand, one "subject | relation | object" or "thing | place" a line.
 
     "dog#2" is the second dog of the prompt; "dog@5-6" gives its rows of the conditioning by hand. What a language model
-    writes around such lines is skipped: bullets, and lines without any "|" where others have one.
+    writes around such lines is skipped: bullets, bold, and lines without any "|" where others have one; "none" in the
+    last line means that there is none.
     Raises ValueError for a line of another form, an unknown relation, or words that are not in the prompt.
     """
     found = []
     numbered = [(number, line) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
     written = [(number, line) for number, line in numbered if "|" in line]
+    if numbered and not written and numbered[-1][1].strip(" .*`").lower() == "none":
+        return checked(prompt, [])
     for number, line in written or numbered:
         where = f'Line {number}, "{line.strip()}": '
-        parts = [part.strip(" \t`") for part in BULLET.sub("", line).strip(" \t`|").split("|")]
+        parts = [part.strip(" \t`*") for part in BULLET.sub("", line).strip(" \t`|*").split("|")]
         if len(parts) not in (2, 3) or not all(parts):
             raise ValueError(where + FORM)
         if len(parts) == 2:

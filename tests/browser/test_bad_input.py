@@ -99,7 +99,7 @@ def test_what_is_wrong_is_said_on_the_node_and_can_be_mended(editor, renderer, s
         assert succeeded(editor)
         editor.go_to(node)
         editor.picture(f"no relation, {which}", node)
-        assert "No relation found" in editor.said(node)
+        assert "No place or relation found" in editor.said(node)
         editor.type_text(node, "text", "a giraffe above an airplane")
         assert succeeded(editor)
         assert "giraffe | above | airplane" in editor.said(node)

@@ -151,7 +151,7 @@ def test_steering_that_is_off_is_the_host_s_ksampler_bit_for_bit(scene, sampler,
 def test_a_prompt_without_a_relation_is_the_host_s_ksampler_bit_for_bit(demo, scene):
     model, clip, _ = demo
     positive, relations, understood = RelationParse.execute(clip, "a dog and a cat").result
-    assert understood.startswith("No relation found")
+    assert understood.startswith("No place or relation found")
     (capture,) = AttentionCapture.execute(model, relations).result
     aim, _ = L2SClassifierLoss.execute(capture, "emoji_world.safetensors").result
     without = (model, positive, scene[2], aim)
