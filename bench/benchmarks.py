@@ -109,8 +109,8 @@ def visor(asked: dict, found: Sequence[Found], size: tuple[int, int]) -> Verdict
 
 def t2i_compbench(asked: dict, found: Sequence[Found], size: tuple[int, int]) -> Verdict:
     """T2I-CompBench's 2D spatial score (UniDet_eval/2D_spatial_eval.py): half of how sure both detections are, half of
-    how they lie; below 0.5 it is nothing. Detections from 0.5 on, in px of a picture of 480 px. Right: the whole half of
-    how they lie."""
+    how they lie; below 0.5 it is nothing. Detections from 0.5 on, in px of a picture of 480 px. Right: the whole half
+    of how they lie."""
     width, height = size
     scale = min(479 / min(width, height), 480 / max(width, height))
     pair = [surest(kind, found, 0.5)[:1] for kind in asked["things"]]

@@ -5,9 +5,9 @@
 
 makes every prompt's picture by each method from the same noise, has a detector find its things, judges it by the
 benchmark's own rule, and writes pictures, records.jsonl (a line a picture), table.md, table.json, and index.html, a
-page to look through. Started again it goes on where it was stopped, however it was stopped; what is finished is never made
-again. A picture that fails is recorded with its error (--again tries those once more). --workers shares the pictures
-among Ray's workers, --servers among ComfyUI servers that run already.
+page to look through. Started again it goes on where it was stopped, however it was stopped; what is finished is never
+made again. A picture that fails is recorded with its error (--again tries those once more). --workers shares the
+pictures among Ray's workers, --servers among ComfyUI servers that run already.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -220,35 +220,39 @@ def times(those: Sequence[dict], pairs: Sequence[tuple[dict, dict]]) -> dict:
     }
 
 
+COLUMNS: dict[str, Callable[[dict], str]] = {
+    "task": lambda r: r["task"],
+    "method": lambda r: r["method"],
+    "n": lambda r: f"{r['n']}",
+    "all things": lambda r: f"{r['there']:.3f}",
+    "right": lambda r: f"**{r['right']:.3f}**",
+    "95%": lambda r: "{:.3f}-{:.3f}".format(*r["ci95"]),
+    "score": lambda r: f"{r['score']:.3f}",
+    "relations, each": lambda r: "" if r["parts"] is None else f"{r['parts']:.3f}",
+    "better, worse": lambda r: "" if r["p"] is None else f"{r['better']}, {r['worse']}",
+    "p": lambda r: "" if r["p"] is None else f"{r['p']:.2g}",
+    "time": lambda r: ("" if r["time_ratio"] is None else f"{r['time_ratio']:.2f}x ")
+    + f"({r['seconds_per_image']:.2f} s)",
+    "gradient steps": lambda r: f"{r['gradient_steps']:.1f}",
+    "memory": lambda r: "" if r["peak_memory"] is None else f"{r['peak_memory'] / GB:.2f} GB",
+    "failed": lambda r: f"{r['errors'] or ''}",
+}
+ALWAYS = ("task", "method", "n", "failed")  # also where every picture failed
+
+
 def markdown(table: Sequence[dict]) -> str:
-    """For people, and for a paper."""
-    columns = ["task", "method", "n", "all things", "right", "95%", "score", "parts", "against plain", "p", "time"]
-    columns += ["gradient steps", "memory", "failed"]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for r in table:
-        if not r["n"]:
-            lines.append(f"| {r['task']} | {r['method']} | 0 |{' |' * 10} {r['errors']} |")
-            continue
-        low, high = r["ci95"]
-        against = "" if r["p"] is None else f"+{r['better']} -{r['worse']}"
-        ratio = "" if r["time_ratio"] is None else f"{r['time_ratio']:.2f}x "
-        lines.append(
-            f"| {r['task']} | {r['method']} | {r['n']} | {r['there']:.3f} | **{r['right']:.3f}** "
-            f"| {low:.3f}-{high:.3f} | {r['score']:.3f} | {'' if r['parts'] is None else format(r['parts'], '.3f')} | {against} "
-            f"| {'' if r['p'] is None else format(r['p'], '.2g')} | {ratio}({r['seconds_per_image']:.2f} s) "
-            f"| {r['gradient_steps']:.1f} | {memory(r['peak_memory'])} | {r['errors']} |"
-        )
-    text = "\n".join(lines) + "\n"
+    """For people, and for a paper. A column that says nothing is left out."""
+    lines = [{name: cell(r) if r["n"] or name in ALWAYS else "" for name, cell in COLUMNS.items()} for r in table]
+    text = tabled([name for name in COLUMNS if any(line[name] for line in lines)], lines)
     if with_visor := [r for r in table if "visor" in r]:
-        names = list(with_visor[0]["visor"])
-        lines = [f"| VISOR | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        lines += [f"| {r['method']} | {' | '.join(f'{v:.3f}' for v in r['visor'].values())} |" for r in with_visor]
-        text += "\n" + "\n".join(lines) + "\n"
+        lines = [{"VISOR": r["method"]} | {n: f"{v:.3f}" for n, v in r["visor"].items()} for r in with_visor]
+        text += "\n" + tabled(list(lines[0]), lines)
     return text
 
 
-def memory(most: int | None) -> str:
-    return "" if most is None else f"{most / GB:.2f} GB"
+def tabled(columns: Sequence[str], lines: Sequence[dict[str, str]]) -> str:
+    rest = [[line[name] for name in columns] for line in lines]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [columns, ["---"] * len(columns), *rest])
 
 
 def aside(records: Sequence[dict]) -> list[dict]:
@@ -317,8 +321,8 @@ def as_html(table: str) -> str:
     """A table of Markdown."""
     text = ""
     for block in table.strip().split("\n\n"):
-        head, _, *lines = (line.strip("| ").split(" | ") for line in block.splitlines())
-        cells = ["".join(f"<td>{html.escape(cell.strip(' |*'))}</td>" for cell in line) for line in lines]
+        head, _, *lines = ([cell.strip(" *") for cell in line.split("|")[1:-1]] for line in block.splitlines())
+        cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines]
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
         text += f"<table><tr>{heads}</tr>{''.join(f'<tr>{line}</tr>' for line in cells)}</table><p></p>"
     return text
