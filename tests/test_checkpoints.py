@@ -309,7 +309,8 @@ def test_a_run_makes_pictures_records_a_table_and_a_page(whole):
             with Image.open(whole / "pictures" / one["picture"]) as picture:
                 assert picture.size == tuple(one["size"]) == (128, 128)
                 assert json.loads(picture.text["learn-to-steer"])["boxes"] == one["boxes"]
-            assert (one["gradient_steps"] > 0) == bool(one["report"])
+            told = re.search(r"(\d+) gradient steps in all", one["report"])
+            assert one["gradient_steps"] == int(told[1] if told else 0)
     steered = {r["prompt"]: r["gradient_steps"] for r in records if r["method"] == "steered"}
     assert all(steps == 0 if "behind" in prompt else steps > 0 for prompt, steps in steered.items())
     assert not any(r["gradient_steps"] for r in records if r["method"] in ("plain", "regions"))

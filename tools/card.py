@@ -1,6 +1,6 @@
 """Say which CUDA card there is; end with an error where there is none: `make test-gpu` begins with it.
 
-    python tools/card.py
+python tools/card.py
 """
 
 import sys
