@@ -441,8 +441,12 @@ class Run:
             self.folder.keep(png, record)
         self.progress()
 
-    def progress(self, last: bool = False) -> None:
-        if last or time.monotonic() - self.told > EVERY:
+    def fail(self, asked: tuple[Prompt, Job], why: str) -> None:
+        prompt, job = asked
+        self.folder.keep(None, failed(prompt, job.seed, job.method, why, self.name))
+
+    def progress(self) -> None:
+        if time.monotonic() - self.told > EVERY:
             self.told = time.monotonic()
             records = self.folder.records.values()
             errors = sum(bool(record["error"]) for record in records)
@@ -490,7 +494,7 @@ def main(given: list[str] | None = None) -> None:
             print(
                 f"{jobs} pictures are to be made, {len(run.folder.records)} are there, in {run.folder.path}", flush=True
             )
-            left = share(groups, run.workers(), run.make, print) if jobs else 0
+            left = share(groups, run.workers(), run.make, run.fail, print) if jobs else 0
             print(run.results())
             print(f"See {run.folder.path / 'index.html'}")
     except ValueError as error:

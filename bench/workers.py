@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ from PIL import Image
 import nodes
 
 NO_RAY = "Ray is not installed. Run `make setup WITH=--ray`, or do without --workers."
-RESTARTS = 3  # of a worker's place, before it is given up
+TIMES = 3  # so often a worker's place, or a picture, may lose its worker
+PAUSE = 10  # s, before a lost worker's place is filled again; longer each time
 
 
 @dataclass(frozen=True)
@@ -303,27 +305,39 @@ def share(
     groups: Iterable[Sequence[Any]],
     begin: Sequence[Callable[[], Any]],
     make: Callable[[Any, Any, int], None],
+    fail: Callable[[Any, str], None],
     say: Callable[[str], None],
-    restarts: int = RESTARTS,
+    pause: float = PAUSE,
 ) -> int:
     """Every job of every group made by one of the workers, a group by the same one, so that methods are timed on one
     machine. How many jobs are left, because no worker is.
 
-    begin: starts the worker of each place; make(worker, job, place) makes a picture and keeps it, or raises Lost, upon
-    which what is left of the group goes to whoever is free, and a new worker is started in the place, so often.
+    begin: starts the worker of each place; make(worker, job, place) makes a picture and keeps it, or raises Lost. Then
+    what is left of the group goes to whoever is free, and after a pause a new worker is started in the place. A place
+    that loses TIMES workers without one picture is given up; a job with which as many are lost fails: fail(job, why).
     """
     waiting: queue.Queue = queue.Queue()
-    total = 0
+    left, losses, lock = [0], Counter[int](), threading.Lock()
+    failed: list[BaseException] = []
     for group in groups:
         waiting.put(list(group))
-        total += len(group)
-    left = [total]
-    lock = threading.Lock()
-    failed: list[BaseException] = []
+        left[0] += len(group)
+
+    def done(group: list) -> None:
+        group.pop(0)
+        with lock:
+            left[0] -= 1
+
+    def lost(group: list, why: str) -> None:
+        with lock:
+            losses[id(group[0])] += 1
+        if losses[id(group[0])] == TIMES:
+            fail(group[0], why)
+            done(group)
+        waiting.put(group)
 
     def place(number: int) -> None:
-        worker = None
-        tries = 0
+        worker, tries = None, 0
         try:
             while left[0] and not failed:
                 try:
@@ -334,20 +348,20 @@ def share(
                     worker = worker or begin[number]()
                     while group:
                         make(worker, group[0], number)
-                        group.pop(0)
-                        with lock:
-                            left[0] -= 1
+                        tries = 0
+                        done(group)
                 except Lost as error:
-                    waiting.put(group)
                     if worker is not None:
                         worker.end()
                     worker, tries = None, tries + 1
                     say(f"Worker {number + 1} is lost: {error}")
-                    if tries > restarts:
-                        say(f"Worker {number + 1} was lost {tries} times and is given up.")
+                    lost(group, f"Its worker was lost {TIMES} times: {error}")
+                    if tries == TIMES:
+                        say(f"Worker {number + 1} was lost {tries} times without a picture and is given up.")
                         return
-        except BaseException as error:  # noqa: BLE001  it is raised below
-            failed.append(error)
+                    time.sleep(pause * tries)
+        except BaseException as error:
+            failed.append(error)  # it is raised below
         finally:
             if worker is not None:
                 worker.end()

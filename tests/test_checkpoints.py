@@ -137,10 +137,10 @@ class Failing:
         self.ended = True
 
 
-def shared(groups, places, restarts=3) -> tuple[int, list, list[Failing], list[str]]:
-    """What is left, what was made and by which place, all workers, and what was said. places: of each, the jobs at
-    which its workers are lost, one after the other."""
-    done, begun, said, lock = [], [], [], threading.Lock()
+def shared(groups, places) -> tuple[int, list, list, list[Failing], list[str]]:
+    """What is left, what was made and by which place, what failed, all workers, and what was said. places: of each, the
+    jobs at which its workers are lost, one after the other."""
+    done, failed, begun, said, lock = [], [], [], [], threading.Lock()
 
     def begin(place: int):
         with lock:
@@ -149,35 +149,44 @@ def shared(groups, places, restarts=3) -> tuple[int, list, list[Failing], list[s
 
     def make(worker: Failing, job, place: int) -> None:
         worker.made += 1
-        if worker.made == worker.lost_at:
+        if worker.made == worker.lost_at or job == "poison":
             raise Lost("it died")
         time.sleep(0.001)
         with lock:
             done.append((job, place))
 
     starts = [lambda place=place: begin(place) for place in range(len(places))]
-    return share(groups, starts, make, said.append, restarts), done, begun, said
+    left = share(groups, starts, make, lambda job, why: failed.append((job, why)), said.append, pause=0)
+    return left, done, failed, begun, said
 
 
 GROUPS = [[f"{group} {job}" for job in range(5)] for group in range(8)]
 ALL = Counter(job for group in GROUPS for job in group)
 
 
-@pytest.mark.parametrize("places", [[[]], [[], []], [[3]], [[3, 1], [4]], [[1, 1, 1], []]])
+@pytest.mark.parametrize("places", [[[]], [[], []], [[3]], [[3, 1], [4]], [[1, 1], []], [[2, 2, 2, 2, 2], [3, 3, 3]]])
 def test_every_picture_is_made_once_whoever_is_lost(places):
-    left, done, begun, said = shared(GROUPS, [list(of) for of in places])
-    assert left == 0 and Counter(job for job, _ in done) == ALL
+    left, done, failed, begun, said = shared(GROUPS, [list(of) for of in places])
+    assert left == 0 and not failed and Counter(job for job, _ in done) == ALL
     assert all(worker.ended for worker in begun)
-    assert len([line for line in said if "is lost: it died" in line]) == sum(bool(worker.lost_at) for worker in begun)
+    assert said == [f"Worker {line.split()[1]} is lost: it died" for line in said]
+    assert len(said) == sum(bool(worker.lost_at) for worker in begun)
     if places == [[], []]:  # all of a prompt by one worker
         assert all(len({place for job, place in done if job.startswith(f"{n} ")}) == 1 for n in range(8))
 
 
 def test_a_worker_that_is_always_lost_is_given_up():
-    left, done, _, said = shared(GROUPS, [[1] * 9], restarts=2)
-    assert left == 40 and not done and said[-1] == "Worker 1 was lost 3 times and is given up."
-    left, done, _, _ = shared(GROUPS, [[1] * 9, []], restarts=2)
+    left, done, _, _, said = shared(GROUPS, [[1] * 9])
+    assert left == 40 and not done
+    assert said[-1] == "Worker 1 was lost 3 times without a picture and is given up."
+    left, done, *_ = shared(GROUPS, [[1] * 9, []])
     assert left == 0 and Counter(job for job, _ in done) == ALL
+
+
+def test_a_picture_that_no_worker_survives_fails_and_the_others_are_made():
+    left, done, failed, _, _ = shared([["a", "poison", "b"], ["c"], ["d"], ["e"]], [[], []])
+    assert left == 0 and failed == [("poison", "Its worker was lost 3 times: it died")]
+    assert sorted(job for job, _ in done) == list("abcde")
 
 
 def test_what_is_no_loss_ends_the_run():
@@ -186,7 +195,7 @@ def test_what_is_no_loss_ends_the_run():
 
     for count in (1, 2):
         with pytest.raises(ZeroDivisionError):
-            share(GROUPS, [Failing] * count, make, print)
+            share(GROUPS, [Failing] * count, make, print, print)
 
 
 # --- Graphs of the methods --------------------------------------------------------------------------------------------
