@@ -18,6 +18,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from urllib.parse import quote
 
 import host  # noqa: F401  makes `learn_to_steer` importable
 
+import comfyui_version
 import numpy as np
 import torch
 from accuracy import colours, interval, kept_markdown, side_effects
@@ -40,13 +42,14 @@ from paths import ROOT
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scenes import KINDS
-from workers import Here, Job, OverRay, Remote, Work, Worker, share, start_ray
+from workers import Here, Job, OverRay, Remote, Work, Worker, share, start_ray, with_scheme
 
 SDXL = "SDXL - steered"
 RECORD = "learn-to-steer"  # where a picture holds its record
 OF_THE_RUN = ("seconds", "peak_memory", "run", "cold")  # what of a record may be other in another run
 WAIT = 3600  # s, for one picture
 EVERY = 20  # s, between lines of progress
+FUSE = 5  # so many pictures, all failed alike before one was made, end a run: the fault is not the prompts'
 GB = 1e9
 Key = tuple[str, str, int, str]
 
@@ -105,7 +108,7 @@ class Folder:
     def settle(self, settings: dict) -> None:
         """Raises ValueError where the folder holds pictures that were made otherwise."""
         path = self.path / "settings.json"
-        if path.exists():
+        if path.exists() and any(record["picture"] for record in self.records.values()):
             before = json.loads(path.read_text())
             if other := [name for name in settings if before.get(name) != settings[name]]:
                 raise ValueError(
@@ -379,7 +382,8 @@ class Run:
         self.title = f"{path.stem}{f', {args.checkpoint}' if args.checkpoint else ''}: {', '.join(args.prompts)}"
         self.folder = Folder(args.into or ROOT / "measured" / path.stem)
         self.name = f"{os.getpid()} {time.time():.0f}"
-        self.warm: set[tuple] = set()
+        self.warm: set[tuple] = set()  # workers that made a picture, by method
+        self.errors: list[str] = []
         self.begun, self.told = time.monotonic(), time.monotonic()
 
     def object_info(self) -> dict:
@@ -390,7 +394,7 @@ class Run:
         info = {}
         for address in reversed(self.args.servers):
             try:
-                info = Server(address if "//" in address else f"http://{address}").object_info()
+                info = Server(with_scheme(address)).object_info()
             except (OSError, RuntimeError) as error:
                 raise ValueError(f"No ComfyUI answers at {address} ({error}). Start it, or leave it out.") from None
             if "L2S_SteerModel" not in info:
@@ -434,6 +438,11 @@ class Run:
             png, known = worker.make(job)
         except (RuntimeError, ValueError) as error:
             self.folder.keep(None, failed(prompt, job.seed, job.method, str(error), run))
+            self.errors.append(str(error))
+            if not self.warm and self.errors == [str(error)] * FUSE:
+                raise ValueError(
+                    f"The first {FUSE} pictures all failed: {error}\nMend it, and call again with --again."
+                ) from None
         else:
             self.warm.add((id(worker), job.method))
             with Image.open(io.BytesIO(png)) as picture:
@@ -462,14 +471,28 @@ class Run:
             return [lambda: OverRay(self.work, args.patience)] * args.workers
         return [lambda: Worker(self.work, self.here)]
 
-    def results(self) -> str:
-        """Write tables and page of all that the folder holds; the table."""
+    def machine(self) -> list[dict]:
+        """What the pictures were made with: of each server, or of this process."""
+        if self.args.servers:
+            every = [Server(with_scheme(address)).get("/system_stats") for address in self.args.servers]
+            return [
+                {
+                    "address": address, "comfyui": one["system"]["comfyui_version"],
+                    "torch": one["system"]["pytorch_version"], "device": one["devices"][0]["name"],
+                }
+                for address, one in zip(self.args.servers, every, strict=True)
+            ]  # fmt: skip
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        return [{"comfyui": comfyui_version.__version__, "torch": torch.__version__, "device": device}]
+
+    def results(self, command: str) -> str:
+        """Write tables and page of all that the folder holds; the table. command: by which it was called."""
         records = sorted(self.folder.records.values(), key=lambda r: (r["task"], r["prompt"], r["seed"], r["method"]))
         records.sort(key=lambda r: METHODS.index(r["method"]))
         table, kept = rows(records), aside(records)
         text = markdown(table) + (f"\n{kept_markdown(kept)}" if kept else "")
-        self.folder.write("table.json", json.dumps({"rows": table, "kept": kept}, indent=1) + "\n")
-        self.folder.write("table.md", text)
+        self.folder.write("table.json", json.dumps({"command": command, "rows": table, "kept": kept}, indent=1) + "\n")
+        self.folder.write("table.md", f"`{command}`\n\n{text}")
         self.folder.write("index.html", page(records, text, self.title))
         return text
 
@@ -494,11 +517,16 @@ def main(given: list[str] | None = None) -> None:
             print(
                 f"{jobs} pictures are to be made, {len(run.folder.records)} are there, in {run.folder.path}", flush=True
             )
-            left = share(groups, run.workers(), run.make, run.fail, print) if jobs else 0
-            print(run.results())
+            run.folder.write("machine.json", json.dumps(run.machine(), indent=1) + "\n")
+            try:
+                left = share(groups, run.workers(), run.make, run.fail, print) if jobs else 0
+            finally:
+                print(run.results(f"python bench/checkpoints.py {shlex.join(given)}"))
             print(f"See {run.folder.path / 'index.html'}")
     except ValueError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Call again: it goes on.")
     if left:
         sys.exit(f"{left} pictures are missing, because no worker is left. Call again: it goes on.")
 

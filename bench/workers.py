@@ -121,7 +121,7 @@ class Here:
         self.runs += 1
         name = f"run {self.runs}"
         valid, error, outputs, errors = asyncio.run(execution.validate_prompt(name, graph, targets))
-        if not valid:
+        if errors or not valid:  # the host would run the rest
             raise RuntimeError(_refused(graph, error, errors))
         running = self.server.prompt_queue.currently_running
         running[self.runs] = (0, name, graph, {}, outputs)  # by which a steered run knows its graph
@@ -179,6 +179,8 @@ def made(server: Server | Here, methods: Methods, job: Job) -> tuple[np.ndarray,
         memory = torch.cuda.max_memory_allocated() if here else None
         picture = server.image(outputs[PICTURE]["images"][0])
         shown = server.run(graph, after)[0] if after else {}
+        if BOXES in after and BOXES not in shown:
+            raise RuntimeError(f"The detector gave no boxes. Is {methods.rtdetr or methods.sam3!r} there?")
         if isinstance(server, Here):
             server.forget()
     except (OSError, urllib.error.URLError) as error:
@@ -230,11 +232,15 @@ def packed(picture: np.ndarray, known: dict) -> tuple[bytes, dict]:
     return buffer.getvalue(), known
 
 
+def with_scheme(address: str) -> str:
+    return address if "//" in address else f"http://{address}"
+
+
 class Remote:
     """A ComfyUI server that runs already, with this pack in it."""
 
     def __init__(self, address: str, work: Work, patience: float):
-        self.server = Server(address if "//" in address else f"http://{address}")
+        self.server = Server(with_scheme(address))
         self.methods = Methods(work.graph, work.own, work.rtdetr, work.sam3)
         self.patience = patience
         self.address = address

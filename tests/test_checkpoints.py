@@ -327,7 +327,9 @@ def test_a_run_makes_pictures_records_a_table_and_a_page(whole):
     assert [(r["method"], r["n"], r["errors"]) for r in table["rows"]] == [
         ("plain", 3, 0), ("steered", 3, 0), ("regions", 3, 0), ("steer only failures", 2, 1)
     ]  # fmt: skip
-    assert (whole / "table.md").read_text().startswith("| task | method | n | all things | right | 95% |")
+    assert table["command"].startswith("python bench/checkpoints.py --workflow '")
+    text = (whole / "table.md").read_text()
+    assert text.startswith(f"`{table['command']}`\n\n| task | method | n | all things | right | 95% |")
     page = (whole / "index.html").read_text()
     assert set(re.findall(r'src="(pictures/[^"]+)"', page)) == {
         f"pictures/{r['picture']}" for r in records if r["picture"]
@@ -386,6 +388,30 @@ def test_mistakes_are_a_sentence(whole, prompts, monkeypatch, more, said):
     more = "--seeds 4 " + more if "workers" in more else more
     with pytest.raises(SystemExit, match=said):
         call(whole, prompts, *more.split())
+
+
+def test_a_fault_of_every_picture_ends_the_run(here, prompts, tmp_path):
+    """And once it is mended, the run goes on in the same folder."""
+    with pytest.raises(SystemExit, match="The first 5 pictures all failed: UNETLoader: .*none.safetensors"):
+        call(tmp_path, prompts, "--rtdetr", "none.safetensors")
+    assert len(read(tmp_path)) == 5 and not list((tmp_path / "pictures").iterdir())
+    checkpoints.main([
+        "--workflow", str(DEMO), "--prompts", str(prompts), "--seeds", "3", "--steps", STEPS, "--into", str(tmp_path),
+        "--methods", "plain", "--again",
+    ])  # fmt: skip
+    assert [r["method"] for r in read(tmp_path) if r["picture"]] == ["plain"] * 3
+
+
+def test_sam3_searches_each_thing_by_its_name(object_info):
+    graph, _, after = Methods(opened(DEMO, object_info), sam3="sam3.safetensors").of(
+        "plain", "a dog left of a tv remote", 1, ("dog", "tv remote", "dog")
+    )
+    assert after == ["boxes_text"]
+    names = [node["inputs"]["name"] for node in graph.values() if node["class_type"] == "L2S_NameBoxes"]
+    texts = [node["inputs"]["text"] for node in graph.values() if node["class_type"] == "CLIPTextEncode"]
+    assert names == ["dog", "tv remote"] and {"dog:16", "tv remote:16"} < set(texts)
+    for node in graph.values():
+        assert set(object_info[node["class_type"]]["input"].get("required", {})) <= node["inputs"].keys()
 
 
 def test_a_model_that_is_no_demo_needs_a_detector(here, tmp_path):
