@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import threading
 import time
-import urllib.error
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 import torch
 from detector import find
 from learn_to_steer.nodes.host import boxes
+from learn_to_steer.steering.judge import Found
 from live_server import Server
 from methods import BOXES, PICTURE, REPORT, Methods
 from paths import TREE
@@ -167,24 +167,21 @@ def made(server: Server | Here, methods: Methods, job: Job) -> tuple[np.ndarray,
     """The picture of a job and what is known of it: boxes as the detector gave them, the report and the number of
     gradient steps, and the seconds from the encoded prompt to the decoded picture.
 
-    Raises RuntimeError with what a node says, and Lost where the server does not answer.
+    Raises RuntimeError with what a node says.
     """
-    try:
-        graph, before, after = methods.of(job.method, job.text, job.seed, job.things)
-        server.run(graph, before)  # what all methods share is not timed: the prompt's encoding, the loss's file
-        here = isinstance(server, Here) and torch.cuda.is_available()
-        if here:
-            torch.cuda.reset_peak_memory_stats()
-        outputs, seconds = server.run(graph, [PICTURE])
-        memory = torch.cuda.max_memory_allocated() if here else None
-        picture = server.image(outputs[PICTURE]["images"][0])
-        shown = server.run(graph, after)[0] if after else {}
-        if BOXES in after and BOXES not in shown:
-            raise RuntimeError(f"The detector gave no boxes. Is {methods.rtdetr or methods.sam3!r} there?")
-        if isinstance(server, Here):
-            server.forget()
-    except (OSError, urllib.error.URLError) as error:
-        raise Lost(str(error)) from error
+    graph, before, after = methods.of(job.method, job.text, job.seed, job.things)
+    server.run(graph, before)  # what all methods share is not timed: the prompt's encoding, the loss's file
+    card = isinstance(server, Here) and torch.cuda.is_available()
+    if card:
+        torch.cuda.reset_peak_memory_stats()
+    outputs, seconds = server.run(graph, [PICTURE])
+    memory = torch.cuda.max_memory_allocated() if card else None
+    picture = server.image(outputs[PICTURE]["images"][0])
+    shown = server.run(graph, after)[0] if after else {}
+    if BOXES in after and BOXES not in shown:
+        raise RuntimeError(f"The detector gave no boxes. Is {methods.rtdetr or methods.sam3!r} there?")
+    if isinstance(server, Here):
+        server.forget()
     report = "".join(shown.get(REPORT, {}).get("text", []))
     known = {
         "seconds": round(seconds, 4), "peak_memory": memory, "report": report, "gradient_steps": gradient_steps(report),
@@ -206,8 +203,9 @@ def found(picture: np.ndarray, shown: dict | None) -> list[list]:
         (things,) = find(torch.from_numpy(picture.copy())[None] / 255)
         seen = [thing.found() for thing in things.values()]
     else:
-        height, width, _ = picture.shape
-        (seen,) = boxes.found(json.loads("".join(shown["text"])), 1, width, height, "the bench")
+        (listed,) = boxes.lists(json.loads("".join(shown["text"])), 1, "the bench")
+        places = [(b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in listed]
+        seen = [Found(b["label"], place, b["score"]) for b, place in zip(listed, places, strict=True)]
     return [[one.name, round(one.confidence, 4), *(round(float(side), 2) for side in one.box)] for one in seen]
 
 
@@ -246,12 +244,14 @@ class Remote:
         self.address = address
 
     def make(self, job: Job) -> tuple[bytes, dict]:
-        """Raises Lost when it has not answered in time."""
+        """Raises Lost when it does not answer, or not in time."""
         answer: queue.Queue = queue.Queue()
 
         def ask() -> None:
             try:
                 answer.put(packed(*made(self.server, self.methods, job)))
+            except OSError as error:
+                answer.put(Lost(f"{self.address}: {error}"))
             except BaseException as error:  # noqa: BLE001  it is raised where the job was given
                 answer.put(error)
 
