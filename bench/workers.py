@@ -276,7 +276,9 @@ class OverRay:
 
         self.ray, self.patience = ray, patience
         cards = 1 if ray.cluster_resources().get("GPU") else 0
-        self.actor = ray.remote(Worker).options(num_cpus=1, num_gpus=cards, max_restarts=0).remote(work)
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums come out as they do without Ray
+        place = {"num_cpus": 1, "num_gpus": cards, "max_restarts": 0, "runtime_env": {"env_vars": threads}}
+        self.actor = ray.remote(Worker).options(**place).remote(work)
 
     def make(self, job: Job) -> tuple[bytes, dict]:
         """Raises Lost when its process is gone, or has not answered in time."""
