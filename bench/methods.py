@@ -27,18 +27,9 @@ CHOICES = {  # how L2S Classifier Loss calls what needs no file
     INFSPLIGN_PUBLISHED: classifier_loss.INFSPLIGN_PUBLISHED,
 }
 STEERS = ("L2S_SteerModel", "L2S_SteeredKSampler")
-KSAMPLER = (
-    "model",
-    "seed",
-    "steps",
-    "cfg",
-    "sampler_name",
-    "scheduler",
-    "positive",
-    "negative",
-    "latent_image",
-    "denoise",
-)
+KSAMPLER = (  # what it takes, of what Steered KSampler takes
+    "model", "seed", "steps", "cfg", "sampler_name", "scheduler", "positive", "negative", "latent_image", "denoise",
+)  # fmt: skip
 DECODES = ("VAEDecode", "VAEDecodeTiled")
 SEEDS = ("seed", "noise_seed")
 DEMO_KINDS = {"UNet": "unet", "transformer": "flow"}
@@ -63,6 +54,12 @@ class Methods:
         steer = self.only(STEERS, "Steer Model or Steered KSampler")
         inputs = self.graph[steer]["inputs"]
         self.model: Link = inputs["model"]
+        bound = {self.graph[node]["class_type"] for node in self.leading_to(self.model[0])}
+        if bound & {*STEERS, "L2S_RegionsFromRelations"}:
+            raise ValueError(
+                "The workflow's model comes from Regions from Relations, so nothing of it would be plain. Take that "
+                "node out; the bench has regions as methods of their own."
+            )
         loss = self.graph[inputs["loss"][0]]
         self.capture = self.graph[loss["inputs"]["capture"][0]]["inputs"]
         self.classifier = loss["inputs"]["classifier"]
@@ -86,7 +83,9 @@ class Methods:
                 f"Between the steering and the picture stands {foreign[0]}. Take a workflow that only samples there, "
                 'for example one whose name ends in "steered".'
             )
-        self.own = own or self.demo_own() or (None if self.classifier == classifier_loss.UNIVERSAL else self.classifier)
+        self.own = own or self.demo_own()
+        if not self.own and self.classifier not in (classifier_loss.UNIVERSAL, *CHOICES.values()):
+            self.own = self.classifier
 
     # --- The workflow's parts
 
@@ -325,7 +324,8 @@ def opened(path: Path, object_info: dict) -> Graph:
 
 
 def sized(graph: Graph, steps: int | None, side: int | None, checkpoint: str | None) -> Graph:
-    """The graph with other steps, another size, or another checkpoint. Raises ValueError where it loads none."""
+    """The graph with other steps, another size, or another checkpoint, one picture at a time. Raises ValueError where
+    it loads no checkpoint."""
     loaders = [node for node in graph.values() if node["class_type"] == "CheckpointLoaderSimple"]
     if checkpoint and not loaders:
         raise ValueError(f"The workflow has no Load Checkpoint that could load {checkpoint!r}. Choose the file in it.")
@@ -333,6 +333,7 @@ def sized(graph: Graph, steps: int | None, side: int | None, checkpoint: str | N
         values = node["inputs"]
         values |= {name: side for name in ("width", "height") if side and isinstance(values.get(name), int)}
         values |= {"steps": steps} if steps and isinstance(values.get("steps"), int) else {}
+        values |= {"batch_size": 1} if isinstance(values.get("batch_size"), int) else {}
     for node in loaders:
         node["inputs"] |= {"ckpt_name": checkpoint} if checkpoint else {}
     return graph

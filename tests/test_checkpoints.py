@@ -20,6 +20,7 @@ import psutil
 import pytest
 import workers
 from checkpoints import OF_THE_RUN, Folder, mcnemar, rows
+from live_server import node_id
 from methods import METHODS, Methods, opened, sized
 from paths import ROOT
 from PIL import Image
@@ -252,6 +253,32 @@ def test_every_workflow_that_steers_gives_every_method(object_info, name):
 def test_a_workflow_that_cannot_be_used_is_a_sentence(object_info, name, said):
     with pytest.raises(ValueError, match=said):
         Methods(opened(ROOT / "workflows" / f"{name}.json", object_info))
+
+
+def test_what_would_not_be_plain_is_a_sentence(object_info):
+    graph = opened(DEMO, object_info)
+    sampler = graph[node_id(graph, "L2S_SteeredKSampler")]["inputs"]
+    words = node_id(graph, "L2S_RelationParse")
+    inputs = {"model": sampler["model"], "relations": [words, 1]}
+    graph["regions"] = {"class_type": "L2S_RegionsFromRelations", "inputs": inputs}
+    sampler["model"] = ["regions", 0]
+    with pytest.raises(ValueError, match="comes from Regions from Relations, so nothing of it would be plain"):
+        Methods(graph)
+
+
+def test_a_classifier_is_the_model_s_own_only_where_it_is_a_file(object_info):
+    graph = opened(ROOT / "workflows" / "SDXL - steered.json", object_info)
+    loss = graph[node_id(graph, "L2S_ClassifierLoss")]["inputs"]
+    for name, own in (("universal.safetensors", None), ("none: InfSplign", None), ("mine.pth", "mine.pth")):
+        loss["classifier"] = name
+        assert Methods(graph).own == own and Methods(graph, own="other.pth").own == "other.pth"
+    graph = opened(DEMO, object_info)
+    loader = graph[node_id(graph, "L2S_LoadDemoModel")]["inputs"]
+    for kind, own in (("UNet", "emoji_world.safetensors"), ("transformer", "emoji_flow.safetensors")):
+        loader["kind"] = kind
+        assert Methods(graph).own == own
+    graph[node_id(graph, "EmptyLatentImage")]["inputs"]["batch_size"] = 4
+    assert sized(graph, None, None, None)[node_id(graph, "EmptyLatentImage")]["inputs"]["batch_size"] == 1
 
 
 def test_a_file_that_is_no_workflow_is_a_sentence(object_info, tmp_path):
