@@ -96,7 +96,8 @@ def geneval(asked: dict, found: Sequence[Found], size: tuple[int, int]) -> Verdi
 
 
 def visor(asked: dict, found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    """VISOR's: the middles of both boxes, along the axis of the relation alone; detections from 0.1 on."""
+    """VISOR's: the middles of both boxes, along the axis of the relation alone; detections from 0.1 on. (Section 3 of
+    its paper; its code reads these verdicts from a file.)"""
     pair = [surest(asked[role], found, 0.1)[:1] for role in ("subject", "object")]
     missing = [asked[role] for role, things in zip(("subject", "object"), pair, strict=True) if not things]
     if missing:

@@ -152,6 +152,7 @@ def judged(prompt: Prompt, seed: int, method: str, picture: Image.Image, known: 
     return {
         "rule": prompt.rule, "task": prompt.task, "prompt": prompt.text, "seed": seed, "method": method,
         "picture": name_of(prompt, seed, method), "size": list(picture.size), "error": None,
+        "pixels": sha256(picture.tobytes()).hexdigest()[:16],
         "verdict": asdict(verdict), "asked": prompt.asked, "colours": [round(share, 4) for share in colours(tensor)],
         **known, "run": run, "cold": cold,
     }  # fmt: skip
@@ -259,17 +260,24 @@ def tabled(columns: Sequence[str], lines: Sequence[dict[str, str]]) -> str:
 
 
 def aside(records: Sequence[dict]) -> list[dict]:
-    """What methods do beside placing things, as accuracy.py has it."""
+    """What methods do beside placing things, as accuracy.py has it; but untouched is what is plain's picture px for px,
+    since there are methods here that need no gradient."""
+    those = [r for r in records if not r["error"]]
     done = {
         str(number): {
             "task": r["task"], "method": r["method"], "prompt": f"{r['prompt']} {r['seed']}",
             "right": r["verdict"]["right"], "there": r["verdict"]["there"], "believed": None,
             "gradient_steps": r["gradient_steps"], "colours": r["colours"],
         }
-        for number, r in enumerate(records)
-        if not r["error"]
+        for number, r in enumerate(those)
     }  # fmt: skip
-    return side_effects(done, METHODS)
+    table = side_effects(done, METHODS)
+    plain = {(r["task"], r["prompt"], r["seed"]): r for r in those if r["method"] == "plain"}
+    for row in table:
+        pairs = [(r, plain.get((r["task"], r["prompt"], r["seed"]))) for r in those if r["method"] == row["method"]]
+        same = [r["pixels"] == p["pixels"] for r, p in pairs if p and p["verdict"]["right"]]
+        row["untouched"] = round(sum(same) / len(same), 3)
+    return table
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------

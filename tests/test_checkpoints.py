@@ -65,7 +65,8 @@ def record(prompt: str, method: str, right: bool, **values) -> dict:
     verdict = {"there": True, "right": right, "score": float(right), "parts": [int(right), 1], "reason": "<seen>"}
     return {
         "rule": "visor", "task": "visor", "prompt": prompt, "seed": 1, "method": method, "picture": f"{prompt}.png",
-        "error": None, "verdict": verdict, "colours": [0.125] * 24, "seconds": 1.0, "peak_memory": None, "report": "",
+        "error": None, "verdict": verdict, "colours": [0.125] * 24, "pixels": prompt,
+        "seconds": 1.0, "peak_memory": None, "report": "",
         "gradient_steps": 0, "boxes": [], "run": "a", "cold": False,
     } | values  # fmt: skip
 
@@ -84,6 +85,15 @@ def test_methods_are_paired_with_the_plain_picture_of_the_same_prompt_and_seed()
     assert (second["worse"], second["better"], second["p"]) == (1, 5, mcnemar(1, 5))
     assert (second["time_ratio"], second["gradient_steps"]) == (2.0, 4.0)
     assert second["visor"] == {"OA": 1.0, "uncond": 0.75, "cond": 0.75, "1": 0.75, "2": 0.0, "3": 0.0, "4": 0.0}
+
+
+def test_untouched_is_what_is_plain_s_picture():
+    """Whatever made it: regions need no gradient, and draw another."""
+    records = [record(f"p{n}", method, True) for n in range(4) for method in ("plain", "regions")]
+    records += [record("p4", method, False) for method in ("plain", "regions")]
+    records[1] |= {"pixels": "other"}
+    plain, regions = checkpoints.aside(records)
+    assert (plain["untouched"], regions["untouched"], regions["right_plain"]) == (1.0, 0.75, 4)
 
 
 def test_the_page_shows_all_and_needs_nothing():
