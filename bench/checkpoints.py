@@ -20,6 +20,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,18 @@ class Folder:
         self.path, self.pictures, self.log = path, path / "pictures", path / "records.jsonl"
         self.pictures.mkdir(parents=True, exist_ok=True)
         self.records: dict[Key, dict] = {}
-        self.recover()
+        self.writing = threading.Lock()  # workers keep theirs at the same time
+
+    @contextmanager
+    def alone(self):
+        """Nobody else writes here. Raises ValueError where another run does."""
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"Another run writes to {self.path}. Wait for it, or choose another --into.") from None
+            self.recover()
+            yield
 
     def recover(self) -> None:
         """Read what is there: whole lines, then pictures whose line was not written any more."""
@@ -99,11 +111,11 @@ class Folder:
         self.append(record)
 
     def append(self, record: dict) -> None:
-        with self.log.open("ab") as file:
+        with self.writing, self.log.open("ab") as file:
             file.write(json.dumps(record).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self.records[key(record)] = record
+            self.records[key(record)] = record
 
     def settle(self, settings: dict) -> None:
         """Raises ValueError where the folder holds pictures that were made otherwise."""
@@ -121,16 +133,6 @@ class Folder:
         part = self.path / f"{name}.part"
         part.write_text(text, encoding="utf-8")
         part.rename(self.path / name)
-
-    @contextmanager
-    def alone(self):
-        """Raises ValueError where another run writes here."""
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"Another run writes to {self.path}. Wait for it, or choose another --into.") from None
-            yield
 
 
 def key(record: dict) -> Key:
@@ -465,7 +467,7 @@ class Run:
     def progress(self) -> None:
         if time.monotonic() - self.told > EVERY:
             self.told = time.monotonic()
-            records = self.folder.records.values()
+            records = list(self.folder.records.values())  # others add to them
             errors = sum(bool(record["error"]) for record in records)
             print(f"{len(records) - errors} pictures, {errors} failed, {self.told - self.begun:.0f} s", flush=True)
 

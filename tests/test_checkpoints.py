@@ -126,13 +126,40 @@ def test_nothing_is_there_by_half(tmp_path):
     folder.log.write_bytes(lines[0] + lines[1] + lines[2][:-20])
     (folder.pictures / "p9.part").write_bytes(png()[:30])
     again = Folder(tmp_path)
-    assert list(again.records.values()) == whole and again.log.read_bytes() == b"".join(lines)
-    assert sorted(path.name for path in again.pictures.iterdir()) == [f"p{n}.png" for n in range(4)]
-    with pytest.raises(ValueError, match="holds pictures that were made otherwise .graph."):
+    with again.alone():
+        assert list(again.records.values()) == whole and again.log.read_bytes() == b"".join(lines)
+        assert sorted(path.name for path in again.pictures.iterdir()) == [f"p{n}.png" for n in range(4)]
         again.settle({"graph": 1})
-        again.settle({"graph": 2})
-    with again.alone(), pytest.raises(ValueError, match="Another run writes to"), Folder(tmp_path).alone():
-        pass
+        with pytest.raises(ValueError, match="holds pictures that were made otherwise .graph."):
+            again.settle({"graph": 2})
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    """The second does not even tidy up what the first is about to write."""
+    folder = Folder(tmp_path)
+    with folder.alone():
+        (folder.pictures / "p1.part").touch()
+        with pytest.raises(ValueError, match="Another run writes to"), Folder(tmp_path).alone():
+            pass
+        assert (folder.pictures / "p1.part").exists()
+    with Folder(tmp_path).alone():
+        assert not (folder.pictures / "p1.part").exists()
+
+
+def test_workers_write_whole_lines_at_the_same_time(tmp_path):
+    folder = Folder(tmp_path)
+
+    def keep(worker: int) -> None:
+        for number in range(20):
+            folder.keep(None, record(f"{worker} {number}", "plain", True, report="long " * 20000))
+
+    threads = [threading.Thread(target=keep, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = folder.log.read_text().splitlines()
+    assert len({json.loads(line)["prompt"] for line in lines}) == len(lines) == 80
 
 
 # --- Sharing ----------------------------------------------------------------------------------------------------------
