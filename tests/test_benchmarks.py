@@ -264,6 +264,26 @@ def test_geneval_2_s_questions_about_places(rng, tmp_path):
     assert {0, 0.5} <= set(shares)
 
 
+# --- All at once ------------------------------------------------------------------------------------------------------
+
+
+def test_several_relations_must_hold_of_the_same_things(rng):
+    """Of the surest of each kind, from 0.3 on."""
+    wishes = (("dog", "left of", "cat"), ("dog", "above", "bus"))
+    right = 0
+    for _ in range(4 * LAYOUTS):
+        found, of = scene(rng, ["dog", "cat", "bus"], 2), {}
+        for one in sorted(found, key=lambda one: one.confidence):
+            if one.confidence > 0.3:
+                of[one.name] = one.box
+        hold = [a in of and b in of and way in positions(of[a], of[b]) for a, way, b in wishes]
+        verdict = RULES["strict"]({"text": "a dog left of a cat and above a bus"}, found, (SIDE, SIDE))
+        assert (verdict.right, verdict.parts) == (all(hold), (sum(hold), 2)), found
+        assert verdict.there == (len(of) == 3)
+        right += verdict.right
+    assert right > 5
+
+
 # --- Prompts ----------------------------------------------------------------------------------------------------------
 
 
