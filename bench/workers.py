@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import queue
-import shutil
 import tempfile
 import threading
 import time
@@ -77,7 +76,8 @@ class Here:
     def __init__(self, models: str | None = None):
         from server import PromptServer
 
-        self.folder = Path(tempfile.mkdtemp(prefix="learn-to-steer-"))
+        self.temporary = tempfile.TemporaryDirectory(prefix="learn-to-steer-")  # gone when this process ends
+        self.folder = Path(self.temporary.name)
         folder_paths.set_temp_directory(str(self.folder))
         folder_paths.set_user_directory(str(self.folder / "user"))  # none of the true one's settings is touched
         comfy.utils.PROGRESS_BAR_ENABLED = False
@@ -147,7 +147,7 @@ class Here:
             path.unlink()
 
     def end(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.temporary.cleanup()
 
 
 def _refused(graph: dict, error: dict, errors: dict) -> str:
