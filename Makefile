@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: help setup demo test families test-hosts bench bench-wishes bench-cost train workflows pictures docs pack clean
+.PHONY: help setup demo test families test-hosts test-gpu bench bench-wishes bench-checkpoint bench-cost train workflows pictures docs pack clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -28,6 +28,11 @@ test-hosts: setup  ## the tests that need a ComfyUI, in older ones; OLDER="0.24.
 		else echo "ComfyUI $$version: failed"; failed=1; fi; \
 	done; test -z "$$failed"
 
+test-gpu: setup  ## tests/host, and bench-cost at true size, on a CUDA card; figures go to output/gpu
+	@$(VENV) tools/card.py
+	@failed=0; $(VENV) -m pytest tests/host || failed=1; \
+		$(VENV) bench/cost.py --device cuda --full --into output/gpu || failed=1; exit $$failed
+
 families: setup  ## test every family and write what was verified to nodes/host/FAMILIES.md
 	@$(VENV) -m pytest tests/host/test_families.py --write-families
 
@@ -36,6 +41,9 @@ bench: setup  ## plain against steered, with figures; N="200 120 60" SEED=2 BENC
 
 bench-wishes: setup  ## each relation by the loss without training; N=40 SEED=1
 	@$(VENV) bench/wishes.py --prompts $(or $(N),40) --seed $(or $(SEED),1) $(BENCH)
+
+bench-checkpoint: setup  ## plain against steered on your checkpoint; WORKFLOW="SDXL - steered" PROMPTS=geneval BENCH="--rtdetr FILE"
+	@$(VENV) bench/checkpoints.py --workflow "$(or $(WORKFLOW),SDXL - steered)" --prompts $(or $(PROMPTS),geneval) $(BENCH)
 
 bench-cost: setup  ## time and memory of a steered look, on models of true size; COST="--device cuda --full"
 	@$(VENV) bench/cost.py $(COST)

