@@ -186,7 +186,7 @@ def test_the_node_shows_its_plan(demo):
     assert picture.shape == (1, 512, 512, 3)
     assert said == "dog: 0% to 50% across, 0% to 100% down\ncat: 50% to 100% across, 0% to 100% down"
     nothing = RegionsFromRelations.execute(model, words.only(lambda wish: False)).result
-    assert not nothing[0].wrappers and "No relation" in nothing[3]
+    assert not nothing[0].wrappers and "No place or relation" in nothing[3]
 
 
 def bound_to_dog_above_cat(model=None):
