@@ -57,6 +57,7 @@ def is_end(text: Text, i: int) -> bool:
     if stems(text.word(i)) & lex.CARRYING and text.word(i).endswith("ing"):
         return True  # "a girl on left holding a flower"
     acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
+    acts = acts or ("v" in can and text.word(i + 1) in lex.POSSESSIVES)  # "two men on the right point their cameras"
     return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 
 
@@ -165,6 +166,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     can, before, determiner = kinds(text.word(i)), text.word(i - 1), text.word(i - length - 1)
     if "s" not in can:
         return True
+    if not length and text.word(i + 1) in lex.BE:
+        return False  # "Screws are strewn on a bench"
     if not length:
         listed = kinds(text.word(i - 2))[0] == "z" and (before == "and" or text.word(i + 1) in (",", "and"))
         also = before in (",", "and") and listed  # "flits, bobs and sings"
@@ -197,12 +200,15 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
         return length > 0 or ((not named or "m" in can) and text.prompt[text.words[i].start].islower())  # not "Harry"
+    if headed and can[0] == "v" and text.word(i + 1) in lex.PLURALS and determiner not in ("a", "an"):
+        return True  # "below the bridge drift two boats"
     if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
         return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    several = _several(text, i - 1) or (text.word(i - 1) in lex.HERDS and can[0] == "v")
+    several = _several(text, i - 1) or ((text.word(i - 1) in lex.HERDS or text.word(i - 1).endswith("fish")) and can[0] == "v")
+    joined = joined and not ("c" in can and text.word(i - 1) in lex.PARENTS)  # "the father bear and the mother bear"
     if headed and (joined or several) and (not named or taking):
         return True
     following = text.word(i + 1)

@@ -209,18 +209,24 @@ PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains dis
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid hang hide plant arrange stack bury pin mount prop")
-SEEING = _set("watch photograph examine admire study observe inspect notice draw paint sketch")
+SEEING = _set("watch photograph examine reach admire study observe inspect notice draw paint sketch")
 LIFTING = _set("hold raise lift lower dangle")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
 LOOKING = GAZING | _set(
     "pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant"
 )
-MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
+MOVING = _set(
+    """
+    walk move run drive fly drift swim swerve travel sail go march dash race sprint jog ride cycle skate gallop stroll
+    hike
+    """
+)
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
 
 HERDS = _set("sheep fish deer cattle police")  # one or several
+PARENTS = _set("mother father mama papa baby")
 PLURAL_WORDS = _set("people teeth skis taxis")
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
@@ -259,7 +265,7 @@ OWN = {
     "fire": "n", "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n",
     "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n",
     "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz",
-    "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "freckles": "sb", "armour": "nw", "armor": "nw", "rest": "nvm", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
@@ -313,7 +319,7 @@ SCENES = HEADS | _set(
 # "a table with a cup left of a plate" is about the cup as well, but "a table with a cup on top" has its table.
 SURFACES = _set(
     """
-    table desk shelf counter tray countertop bench nightstand windowsill mantel mantelpiece
+    table desk shelf counter tray sideboard dresser altar countertop bench nightstand windowsill mantel mantelpiece
     tabletop workbench
     """
 )
@@ -326,7 +332,7 @@ HOLDING = _set(
 )
 STYLE = _set(
     """
-    solo duo chibi masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
+    ultra sepia solo duo chibi masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
     realism photorealistic hyperrealistic realistic cinematic sharp focus style aesthetic vibes background
     colors colours palette artstation trending exposure grain blur atmosphere mood detailed intricate octane
     unreal dslr raw render photography

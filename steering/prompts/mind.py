@@ -166,6 +166,7 @@ class Mind(NamedTuple):
     several: tuple[Thing, ...] = ()  # the last two plurals
     hero: Thing | None = None  # the first person or animal
     held: tuple[Thing, ...] = ()  # the last two things that something is done to
+    pair: tuple[Thing, ...] = ()  # of the last sentence: "A cat sits beside a dog. A bird flies above them."
     base: Thing | None = None  # on what the last thing rests
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"
     placed: tuple[Placed, ...] = ()

@@ -349,6 +349,10 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
+        row = not self.pieces or any(piece.kind == "side" for piece in self.pieces[:1])
+        article = self.text.word(self.text.index(self.i, m.end())) in ("a", "an")
+        if row and article and not m["part"] and self._before() in ("stop", "comma"):
+            return True  # "left a fern, centre a bonsai, right a cactus"
         if m.re is lex.LEFT_RIGHT and m["vertical"] and m["part"] and self._before() in ("comma", "thing"):
             return comes_last(self.text, m)  # "the moon, top right corner"
         turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"

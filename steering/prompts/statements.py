@@ -252,7 +252,15 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
             return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
-    return meant(mind, pronoun, subject, *landmark, ground, owner)
+    things = meant(mind, pronoun, subject, *landmark, ground, owner)
+    if pronoun not in lex.PLURAL_PRONOUNS or "between" in relations or not things:
+        return things
+    if things[0].listed:
+        return things[0].together  # "A king and a queen stand there. A crowd waits below them."
+    if not things[0].fits(pronoun):  # "a tree on the left, a house on the right, a moon above them"
+        pair = tuple(one.thing for one in mind.placed[-2:]) or mind.pair
+        return pair if len(pair) > 1 and subject not in pair else things
+    return things
 
 
 def _met(thing: Thing) -> bool:
