@@ -209,7 +209,7 @@ PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains dis
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid hang hide plant arrange stack bury pin mount prop")
-SEEING = _set("watch photograph examine reach admire study observe inspect notice draw paint sketch")
+SEEING = _set("watch photograph examine reach admire study observe inspect notice draw paint sketch spin weave build water toss juggle")
 LIFTING = _set("hold raise lift lower dangle")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")

@@ -153,6 +153,7 @@ def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None
         mind.topic,
         mind.ground,
         *mind.held,
+        *mind.pair,
         mind.hero,
     )
     things = [thing for thing in topics if thing]
@@ -257,7 +258,7 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
         return things
     if things[0].listed:
         return things[0].together  # "A king and a queen stand there. A crowd waits below them."
-    if not things[0].fits(pronoun):  # "a tree on the left, a house on the right, a moon above them"
+    if things[0].joined or not things[0].fits(pronoun):  # "a tree on the left, a house on the right, a moon above them"
         pair = tuple(one.thing for one in mind.placed[-2:]) or mind.pair
         return pair if len(pair) > 1 and subject not in pair else things
     return things
