@@ -183,6 +183,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
         return can[0] == "z" or "i" in can
     if text.word(i + 1) in ("into", "onto", "through", "from"):
         return True  # "black smoke twists into nothing"
+    if determiner == "of" and _several(text, i - 1) and starts_place(text, i + 1):
+        return True  # "a flock of gulls circles over a roof"
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
     proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
@@ -207,7 +209,9 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    several = _several(text, i - 1) or ((text.word(i - 1) in lex.HERDS or text.word(i - 1).endswith("fish")) and can[0] == "v")
+    several = _several(text, i - 1) or (
+        (text.word(i - 1) in lex.HERDS or text.word(i - 1).endswith("fish")) and can[0] == "v"
+    )
     joined = joined and not ("c" in can and text.word(i - 1) in lex.PARENTS)  # "the father bear and the mother bear"
     if headed and (joined or several) and (not named or taking):
         return True

@@ -63,8 +63,8 @@ def _shared(pieces: list[Piece], i: int) -> Part | None:
     piece, kinds_after = pieces[i], [_kind(pieces, k) for k in range(i + 1, i + 5)]
     if piece.kind not in ("side", "adverb", "relation") or kinds_after != ["join", "thing", "relation", "thing"]:
         return None
-    relation = piece.relation or NAME_OF.get(piece.place)
-    if OPPOSITE.get(relation or "") != pieces[i + 3].relation or _kind(pieces, i - 1) != "thing":
+    relation = piece.relation or NAME_OF.get(piece.place, "")
+    if OPPOSITE.get(relation) != pieces[i + 3].relation or _kind(pieces, i - 1) != "thing":
         return None
     if _no_thing(pieces[i + 4]) or unsuited(pieces[i + 4], (relation,), piece.text):
         return None
@@ -213,7 +213,7 @@ def _no_thing(piece: Piece) -> bool:
 
 
 def _corner(piece: Piece, of: Piece) -> bool:
-    """ "in the top right corner of the panel", which is the picture """
+    """ "in the top right corner of the panel", which is the picture"""
     corner = {"corner", "half", "edge"} & set(piece.text.split())
     return bool(corner) and of.article == "the" and of.text in lex.HEADS and _one_word(of)
 

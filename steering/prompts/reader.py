@@ -158,7 +158,7 @@ def end_sentence(mind: Mind) -> Mind:
     topic = None if topic and topic.noun in lex.PRONOUNS else topic
     topic = topic if topic and topic.article != "its" else mind.topic or topic
     pair = (said.subjects[0], said.objects[0]) if said else mind.pair
-    return mind._replace(topic=topic, pair=pair, sentence=Sentence(), clause=Clause())
+    return mind._replace(topic=topic, pair=pair, ground=None, sentence=Sentence(), clause=Clause())
 
 
 # --- things ---------------------------------------------------------------------------------------------------------
@@ -169,10 +169,17 @@ def thing(mind: Mind, part: Part) -> Mind:
     clause, sentence, piece = mind.clause, mind.sentence, part.piece
     if piece.text in lex.STYLE and not piece.article:
         return mind.in_clause(since_thing=clause.since_thing | {"comma"})
-    if clause.preposition == "in" and piece.text in ("hand", "hands") and not piece.article and len(mind.lately) > 1:
-        if clause.nearest is mind.lately[0] and not clause.nearest.article and "comma" in clause.since_relation:
-            holder = mind.lately[1]  # "a tailor stands on the left, scissors in hand"
-            return mind.in_clause(nearest=holder, free=holder, preposition="", since_thing=frozenset({"with"}))
+    in_hand = clause.preposition == "in" and piece.text in ("hand", "hands") and not piece.article
+    if (
+        in_hand
+        and clause.nearest
+        and clause.nearest in mind.lately[:1]
+        and mind.lately[1:]
+        and not clause.nearest.article
+        and "comma" in clause.since_relation
+    ):
+        holder = mind.lately[1]  # "a tailor stands on the left, scissors in hand"
+        return mind.in_clause(nearest=holder, free=holder, preposition="", since_thing=frozenset({"with"}))
     waiting = sentence.waiting if clause.verb or not clause.preposition else None
     waiting_place = sentence.waiting_place if not clause.preposition and not waiting else None
     if (waiting or waiting_place) and "comma" in clause.since_thing | clause.since_relation and _tag(part):

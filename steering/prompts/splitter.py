@@ -23,7 +23,7 @@ from .forms import (
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
 from .text import Text, text_of
-from .vocabulary import kinds, stems
+from .vocabulary import kinds, one_thing, stems
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,7 @@ class _Splitter:
             or (
                 stems(word) & lex.CARRYING
                 and word.endswith("ing")
+                and not one_thing(word, text.word(i + 1))
                 and self._before() in ("comma", "stop", "thing", "relation")
             )
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))

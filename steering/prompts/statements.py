@@ -99,7 +99,9 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
 def to_pronoun(mind: Mind, part: Part) -> Mind:
     """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
     word = part.objects[0].text
-    subjects = () if part.inverted else _subjects_by_pronoun(mind, part.begins, word)
+    # "a woman with a basket, and above her, a clock"
+    aside = part.begins and part.following == "comma" and {"comma", "join"} <= mind.clause.since_thing
+    subjects = () if part.inverted or aside else _subjects_by_pronoun(mind, part.begins, word)
     subject = subjects[0] if subjects else None
     objects = _meant_beside(mind, word, part.relations, subject)
     if subject and not objects and part.begins and part.following == "comma":
