@@ -133,6 +133,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
     # A noun can stand before, "a mammoth stands".
     headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
+    headed = headed or (length == 1 and before == "other" and not named)  # "the other sleeps"
     if "g" in can:
         if one_thing(word, text.word(i + 1)):
             return False  # "a hotel swimming pool"
@@ -169,6 +170,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     if not length and text.word(i + 1) in lex.BE:
         return False  # "Screws are strewn on a bench"
     if not length:
+        if before == "one" and not named:
+            return True  # "two dogs, one jumps over a fence"
         listed = kinds(text.word(i - 2))[0] == "z" and (before == "and" or text.word(i + 1) in (",", "and"))
         also = before in (",", "and") and listed  # "flits, bobs and sings"
         return not named and (also or (can[0] == "z" and ("m" in can or before[0].isalnum())))

@@ -274,7 +274,7 @@ OWN = {
 LOOSE = _set(
     """
     deep open ajar high right far straight low close down so still back halfway midway there here forth
-    somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
+    ready somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
     """
 )
 # Where something moves to or along.

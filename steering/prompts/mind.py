@@ -152,6 +152,7 @@ class Sentence(NamedTuple):
     said: Statement | None = None  # the last
     landmark: tuple[Thing, ...] = ()  # what "its" stood for
     waiting: Statement | None = None  # what still has no subject
+    outer: Statement | None = None  # what waited before it: "behind the bar, above which hangs a clock, stands a cook"
     waiting_place: tuple[int, Direction] | None = None  # the same of "on the left": its start and place
     waited: tuple[Thing, Statement | tuple[int, Direction]] | None = None  # what came for it
     row: str = ""  # the relation of "from left to right"

@@ -84,6 +84,9 @@ def comma(mind: Mind, part: Part) -> Mind:
     """A comma or dash; the second one may end an aside: "the queen, gilded and immense, sits above"."""
     if mind.sentence.waiting_place and mind.clause.verb and not mind.clause.nearest:
         mind = mind.in_sentence(waiting_place=None)  # "the right side is dark, a violin"
+    outer = mind.sentence.outer
+    if outer and not mind.sentence.waiting:  # "behind the bar, above which hangs a clock, stands a cook"
+        return mind.wait(outer).in_sentence(outer=None, waited=None)
     told = "which" in mind.clause.since_thing and finite(mind.clause.verb)
     mind = divide(mind, "comma")
     if told:  # "a sign that reads so, a man below it"
@@ -149,6 +152,7 @@ def relation(mind: Mind, part: Part) -> Mind:
             nearest = mind.clause.nearest or mind.clause.old
             if nearest is None:
                 return note(mind, kind, preposition="")
+            mind = mind.in_sentence(outer=mind.sentence.waiting)
             return mind.wait(Statement(part.piece.start, part.relations, (nearest,)))
 
 

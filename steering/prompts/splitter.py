@@ -23,7 +23,7 @@ from .forms import (
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
 from .text import Text, text_of
-from .vocabulary import kinds, one_thing, stems
+from .vocabulary import alive, kinds, one_thing, stems
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class _Splitter:
     def _verb(self) -> bool:
         i, text = self.i, self.text
         word, before = text.word(i), text.word(i - 1)
-        if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
+        which = before in lex.DETERMINERS and not (before == "one" and "z" in kinds(word))  # "one sleeps"
+        if not noun(text, i) or (which and self._before() not in ("which", "pronoun")):
             return False
         named = named_after(text, i)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
@@ -217,7 +218,8 @@ class _Splitter:
         if m := lex.SAYINGS.match(plain, start):
             self.i = text.index(self.i, m.end())
             return True
-        if m := lex.SURROUNDED.match(plain, start):
+        m = lex.SURROUNDED.match(plain, start)
+        if m and not (m[0] in ("rings", "ringing") and self._before() == "thing" and alive(self.pieces[-1].text)):
             return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
