@@ -130,7 +130,8 @@ def _doubted(mind: Mind, statement: Statement, pronoun: str) -> Mind:
     sure = mind.sentence.landmark or "comma" not in clause.since_relation or finite(clause.verb) or len(wishes) != 1
     if not other or sure or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun):
         return mind
-    return mind._replace(doubts=(*mind.doubts, (wishes[0], replace(statement, objects=(other,)).wishes()[0])))
+    instead = replace(statement, objects=(other,)).wishes()
+    return mind._replace(doubts=(*mind.doubts, (wishes[0], instead[0]))) if instead else mind
 
 
 def to_each_other(mind: Mind, part: Part) -> Mind:
