@@ -268,7 +268,7 @@ OWN = {
     "fire": "n", "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n",
     "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n",
     "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz",
-    "freckles": "sb", "armour": "nw", "armor": "nw", "rest": "nvm", "backpack": "nw", "handbag": "nw",
+    "freckles": "sb", "monitor": "nv", "armour": "nw", "armor": "nw", "rest": "nvm", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(

@@ -161,8 +161,9 @@ def end_sentence(mind: Mind) -> Mind:
     topic = opening.subjects[0] if opening else mind.sentence.first
     topic = None if topic and topic.noun in lex.PRONOUNS else topic
     topic = topic if topic and topic.article != "its" else mind.topic or topic
+    ground = next(iter(mind.sentence.landmark), None)  # "to its left sits a cat; to its right a dog"
     pair = (said.subjects[0], said.objects[0]) if said else mind.pair
-    return mind._replace(topic=topic, pair=pair, ground=None, sentence=Sentence(), clause=Clause())
+    return mind._replace(topic=topic, pair=pair, ground=ground, sentence=Sentence(), clause=Clause())
 
 
 # --- things ---------------------------------------------------------------------------------------------------------

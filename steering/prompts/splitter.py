@@ -166,6 +166,8 @@ class _Splitter:
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
             # "on the wall behind him hang saws"
             or (self._before() == "pronoun" and {"v", "m"} <= set(kinds(word)))
+            # "between them winds a river"
+            or (self._before() == "pronoun" and "z" in kinds(word) and text.word(i + 1) in ("a", "an", "the"))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))

@@ -18,7 +18,7 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     second = objects.pop() if between and len(objects) > 1 else None
     last = second or objects[-1]
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
-    subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
+    subjects = () if part.inverted or _aside(mind, part) else _subjects(mind, part.begins, objects[0])
     if rests:
         subjects = _resting(mind, part, subjects)
     nearest = clause.nearest
@@ -39,6 +39,11 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if part.begins:
         return mind.wait(statement)
     return hung(mind, last, part.relations[0]) if rests else mind
+
+
+def _aside(mind: Mind, part: Part) -> bool:
+    """ "a woman with a basket, and above her, a clock" """
+    return part.begins and part.following == "comma" and {"comma", "join"} <= mind.clause.since_thing
 
 
 def _closer(thing: Thing, part: Part) -> bool:
@@ -99,9 +104,7 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
 def to_pronoun(mind: Mind, part: Part) -> Mind:
     """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
     word = part.objects[0].text
-    # "a woman with a basket, and above her, a clock"
-    aside = part.begins and part.following == "comma" and {"comma", "join"} <= mind.clause.since_thing
-    subjects = () if part.inverted or aside else _subjects_by_pronoun(mind, part.begins, word)
+    subjects = () if part.inverted or _aside(mind, part) else _subjects_by_pronoun(mind, part.begins, word)
     subject = subjects[0] if subjects else None
     objects = _meant_beside(mind, word, part.relations, subject)
     if subject and not objects and part.begins and part.following == "comma":
@@ -278,6 +281,9 @@ def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> St
     """Two things that are joined, or else the last two: "on the left a cat, on the right a dog, between them" """
     thing = statement.objects[0]
     lately = [one for one in mind.lately if one is not subject]
+    placed = [one.thing for one in mind.placed if one.thing is not subject]
+    if thing in placed[-1:] and len(placed) > 1:
+        return replace(statement, objects=(placed[-2],), second=placed[-1])
     if thing.joined:
         return replace(statement, objects=(thing.joined,), second=thing)
     if not thing.plural and len(lately) > 1:
