@@ -235,6 +235,8 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
     if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
         return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
+    if pronoun in lex.PLURAL_PRONOUNS and "between" not in relations and len(landmark) > 1 and subject not in landmark:
+        return landmark  # "behind them hangs a tapestry, in front of them kneels a knight"
     if pronoun in lex.PLURAL_PRONOUNS and said and "between" not in relations and subject not in said.subjects:
         if len(said.subjects) > 1:
             return said.subjects
