@@ -88,8 +88,10 @@ def _which(prompt: str, phrase: Phrase, first: dict[str, tuple[int, int]], place
     bare = re.search(r"(?:^|[,.;:(]|\band)\s*$", prompt[max(begin - 10, 0) : begin]) and (
         placed or phrase.name.endswith("s")
     )
+    # "the robot on the left is tin, the robot on the right is wood"
+    told = placed and re.match(r"\s+(?:on|at|in|to)\s+the\s", prompt[phrase.span[1] :][:12], re.IGNORECASE)
     words = phrase.name.split()
-    return phrase.span if again and (other or bare or words[0] in ("one", "another")) else phrase.name
+    return phrase.span if again and (other or bare or told or words[0] in ("one", "another")) else phrase.name
 
 
 def _way(after: dict, begin: tuple, end: tuple) -> Wish | None:

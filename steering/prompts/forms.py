@@ -57,6 +57,7 @@ def is_end(text: Text, i: int) -> bool:
     if stems(text.word(i)) & lex.CARRYING and text.word(i).endswith("ing"):
         return True  # "a girl on left holding a flower"
     acts = ("m" in can or "z" in can) and taking  # "a woman on the left threads a needle"
+    acts = acts or ("v" in can and text.word(i + 1) in lex.POSSESSIVES)  # "two men on the right point their cameras"
     return not names(text, i) or is_verb(text, i) or text.word(i) in lex.ARTICLES or acts
 
 
@@ -132,6 +133,7 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     taking = text.word(i + 1) in lex.DETERMINERS  # "mends a net"
     # A noun can stand before, "a mammoth stands".
     headed = length > 0 and (not adjective(before) or ("n" in kinds(before) and "m" in can))
+    headed = headed or (length == 1 and before == "other" and not named)  # "the other sleeps"
     if "g" in can:
         if one_thing(word, text.word(i + 1)):
             return False  # "a hotel swimming pool"
@@ -165,7 +167,11 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
     can, before, determiner = kinds(text.word(i)), text.word(i - 1), text.word(i - length - 1)
     if "s" not in can:
         return True
+    if not length and text.word(i + 1) in lex.BE:
+        return False  # "Screws are strewn on a bench"
     if not length:
+        if before == "one" and not named:
+            return True  # "two dogs, one jumps over a fence"
         listed = kinds(text.word(i - 2))[0] == "z" and (before == "and" or text.word(i + 1) in (",", "and"))
         also = before in (",", "and") and listed  # "flits, bobs and sings"
         return not named and (also or (can[0] == "z" and ("m" in can or before[0].isalnum())))
@@ -180,6 +186,8 @@ def _third(text: Text, i: int, length: int, named: bool, taking: bool, headed: b
         return can[0] == "z" or "i" in can
     if text.word(i + 1) in ("into", "onto", "through", "from"):
         return True  # "black smoke twists into nothing"
+    if determiner == "of" and _several(text, i - 1) and starts_place(text, i + 1):
+        return True  # "a flock of gulls circles over a roof"
     if determiner == "of" and (can[0] == "z" or "i" in can):
         return "a" not in kinds(before)  # "a string of lamps twinkles", "a row of concrete arches"
     proper = length > 1 or text.word(i - 2) not in (".", "!", "?", ";", "\n")
@@ -197,12 +205,17 @@ def _base(text: Text, i: int, length: int, named: bool, taking: bool, headed: bo
     can, determiner = kinds(text.word(i)), text.word(i - length - 1)
     if not set(can) & set("nas"):
         return length > 0 or ((not named or "m" in can) and text.prompt[text.words[i].start].islower())  # not "Harry"
+    if headed and can[0] == "v" and text.word(i + 1) in lex.PLURALS and determiner not in ("a", "an"):
+        return True  # "below the bridge drift two boats"
     if not length and taking:  # "from left to right, stand the mayor and the judge", "on which rest a cup"
         return "m" in can or text.word(i - 1) == "which"
     # "a dog and a cat stand", "a knight and a wizard face each other"
     each = lex.EACH_OTHER.match(text.plain, text.words[i].end + 1)
     joined = text.word(i - length - 2) in lex.JOINS and ("m" in can or each or alive(text.word(i - 1)))
-    several = _several(text, i - 1) or (text.word(i - 1) in lex.HERDS and can[0] == "v")
+    several = _several(text, i - 1) or (
+        (text.word(i - 1) in lex.HERDS or text.word(i - 1).endswith("fish")) and can[0] == "v"
+    )
+    joined = joined and not ("c" in can and text.word(i - 1) in lex.PARENTS)  # "the father bear and the mother bear"
     if headed and (joined or several) and (not named or taking):
         return True
     following = text.word(i + 1)

@@ -209,18 +209,27 @@ PICTURING = HAVING - {"without"} | SHOWING | _set("which containing contains dis
 PERFECT_BEFORE = BE | _set("has have had")
 # What is placed is spoken of, and not who places it: "someone has put a box under the bed".
 PLACING = _set("put place dump leave left position park lay laid hang hide plant arrange stack bury pin mount prop")
-SEEING = _set("watch photograph examine admire study observe inspect notice draw paint sketch")
+SEEING = _set(
+    "watch photograph examine reach admire study observe inspect notice draw paint sketch spin weave build water toss "
+    "juggle"
+)
 LIFTING = _set("hold raise lift lower dangle")
 # Of these, a place says where to and not where: "looking to the left", "driving to the left".
 GAZING = _set("look gaze stare glance peer point")
 LOOKING = GAZING | _set(
     "pan face turn head lean tilt bend bent shift veer steer aim curve gesture swipe scroll slant angle leant"
 )
-MOVING = _set("walk move run drive fly drift swim swerve travel sail go march")
+MOVING = _set(
+    """
+    walk move run drive fly drift swim swerve travel sail go march dash race sprint jog ride cycle skate gallop stroll
+    hike
+    """
+)
 
 # --- Nouns and their neighbours ---------------------------------------------------------------------------------------
 
 HERDS = _set("sheep fish deer cattle police")  # one or several
+PARENTS = _set("mother father mama papa baby")
 PLURAL_WORDS = _set("people teeth skis taxis")
 # Plurals that begin the name of one thing: "a red sports car".
 PLURAL_FIRST = _set(
@@ -250,7 +259,7 @@ COLOURS = _set("navy gold silver orange cream ivory")
 HUES = _set("red green blue yellow orange purple pink brown black white grey gray gold silver teal bright")
 LINKING = BE | _set("stay remain look seem appear")
 # Verbs that take a bare thing in a list of tags, "holding umbrella", and those that are said of where one is.
-CARRYING = _set("hold wear carry contain")
+CARRYING = _set("hold wear carry contain ride eat play")
 STAYING = _set("sat stood lay parked seated moored anchored placed perched left standing sitting waiting resting lying")
 # What WordNet does not know of words.
 OWN = {
@@ -259,13 +268,13 @@ OWN = {
     "fire": "n", "stairs": "s", "steps": "s", "rings": "sz", "hang": "vm", "cable": "n", "crossing": "n",
     "filling": "n", "topping": "n", "frosting": "n", "icing": "n", "drawing": "n", "engraving": "n",
     "etching": "n", "opening": "n", "coral": "n", "lens": "n", "news": "n", "sleeve": "nw", "waves": "sz",
-    "freckles": "sb", "backpack": "nw", "handbag": "nw",
+    "freckles": "sb", "monitor": "nv", "armour": "nw", "armor": "nw", "rest": "nvm", "backpack": "nw", "handbag": "nw",
 }  # fmt: skip
 # Adverbs and the like, which a phrase does not end with.
 LOOSE = _set(
     """
     deep open ajar high right far straight low close down so still back halfway midway there here forth
-    somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
+    ready somewhere then now half even half-way upside tall proud bit upright sideways forwards forward meanwhile
     """
 )
 # Where something moves to or along.
@@ -313,7 +322,7 @@ SCENES = HEADS | _set(
 # "a table with a cup left of a plate" is about the cup as well, but "a table with a cup on top" has its table.
 SURFACES = _set(
     """
-    table desk shelf counter tray countertop bench nightstand windowsill mantel mantelpiece
+    table desk shelf counter tray sideboard dresser altar countertop bench nightstand windowsill mantel mantelpiece
     tabletop workbench
     """
 )
@@ -326,6 +335,7 @@ HOLDING = _set(
 )
 STYLE = _set(
     """
+    ultra sepia
     solo duo chibi masterpiece quality lighting resolution bokeh hdr 4k 8k 2k 16k 85mm 50mm 35mm 24mm uhd detail details
     realism photorealistic hyperrealistic realistic cinematic sharp focus style aesthetic vibes background
     colors colours palette artstation trending exposure grain blur atmosphere mood detailed intricate octane
@@ -392,7 +402,8 @@ SAYINGS = re.compile(
     r"|on\s+top\s+of\s+(?:that|it\s+all|the\s+world)|above\s+all|over\s+the\s+(?:moon(?=\s+(?:about|with|at))|hill|top|counter)|face\s+(?:down|up)|under\s+the\s+weather"
     r"|inside\s+out|head\s+over\s+heels|over\s+and\s+above|on\s+(?:his|her|its|their|my|your|all)\s+"
     r"(?:own|way|behalf|fours|knees|toes|tiptoes|feet|hands|side|stomach|belly|back|luck)"
-    r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|on\s+(?:a|the)\s+budget)(?![\w'’-])"
+    r"|at\s+the\s+(?:top|bottom)\s+of\s+(?:his|her|its|their)\s+\w+|between\s+the\s+lines|between\s+a\s+rock\s+and\s+a\s+hard\s+place|above\s+board"
+    r"|on\s+(?:a\s+roll|standby|pointe)|under\s+a\s+deadline|on\s+(?:a|the)\s+budget)(?![\w'’-])"
 )
 # Objects that make an idiom of the relation: without an article, and with "the" or without.
 BARE_IDIOMS = _set(

@@ -152,6 +152,7 @@ class Sentence(NamedTuple):
     said: Statement | None = None  # the last
     landmark: tuple[Thing, ...] = ()  # what "its" stood for
     waiting: Statement | None = None  # what still has no subject
+    outer: Statement | None = None  # what waited before it: "behind the bar, above which hangs a clock, stands a cook"
     waiting_place: tuple[int, Direction] | None = None  # the same of "on the left": its start and place
     waited: tuple[Thing, Statement | tuple[int, Direction]] | None = None  # what came for it
     row: str = ""  # the relation of "from left to right"
@@ -166,6 +167,7 @@ class Mind(NamedTuple):
     several: tuple[Thing, ...] = ()  # the last two plurals
     hero: Thing | None = None  # the first person or animal
     held: tuple[Thing, ...] = ()  # the last two things that something is done to
+    pair: tuple[Thing, ...] = ()  # of the last sentence: "A cat sits beside a dog. A bird flies above them."
     base: Thing | None = None  # on what the last thing rests
     ground: Thing | None = None  # from where it was seen: "left of the door is a window"
     placed: tuple[Placed, ...] = ()

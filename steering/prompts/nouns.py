@@ -64,7 +64,9 @@ def _joins(text: Text, i: int, determined: bool) -> bool:
         )
         return determined and first and noun(text, i + 1)
     adjectives = adjective(before) and adjective(after) and noun(text, i + 2)
-    return text.word(i) in ("and", "&") and (adjectives or (before, after) in lex.PAIRS)
+    return (text.word(i) in ("and", "&") or (adjectives and text.word(i) in ("yet", "but"))) and (
+        adjectives or (before, after) in lex.PAIRS
+    )
 
 
 def _particle(text: Text, i: int) -> bool:

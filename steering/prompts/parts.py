@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, OPPOSITE, PLACES, Direction
 from . import lexicon as lex
 from .forms import is_plural
 from .splitter import Piece
@@ -36,6 +36,10 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
     i = 0
     while i < len(pieces):
         piece = pieces[i]
+        if shared := _shared(pieces, i):
+            yield shared
+            i += 1
+            continue
         if piece.kind == "relation":
             part, i = _relation(pieces, i)
             if part:
@@ -52,6 +56,19 @@ def parts(pieces: list[Piece]) -> Iterator[Part]:
             if following == "relation" and _kind(pieces, i + 1) not in ("thing", "pronoun", "which", "each other"):
                 following = "adverb"
             yield Part(piece.kind, piece, (piece.relation,), begins=begins, following=following, then=then)
+
+
+def _shared(pieces: list[Piece], i: int) -> Part | None:
+    """ "a rose to the left and a thorn to the right of a skull": words of place whose object stands behind others."""
+    piece, kinds_after = pieces[i], [_kind(pieces, k) for k in range(i + 1, i + 5)]
+    if piece.kind not in ("side", "adverb", "relation") or kinds_after != ["join", "thing", "relation", "thing"]:
+        return None
+    relation = piece.relation or NAME_OF.get(piece.place, "")
+    if OPPOSITE.get(relation) != pieces[i + 3].relation or _kind(pieces, i - 1) != "thing":
+        return None
+    if _no_thing(pieces[i + 4]) or unsuited(pieces[i + 4], (relation,), piece.text):
+        return None
+    return Part("relation", piece, (relation,), (pieces[i + 4],))
 
 
 def _kind(pieces: list[Piece], i: int) -> str:
@@ -92,8 +109,8 @@ def _relation(pieces: list[Piece], i: int) -> tuple[Part | None, int]:
     if not relations:
         return Part("preposition", piece), i
     inverted, following = _inverted(pieces, begins, after), _kind(pieces, after)
-    if kind == "thing" and _no_thing(pieces[i]):
-        if pieces[i].text not in lex.PICTURE or DIRECTIONS.get(relations[0]) not in PLACES.values():
+    if kind == "thing" and (_no_thing(pieces[i]) or _corner(piece, pieces[i])):
+        if pieces[i].text not in lex.PICTURE | lex.HEADS or DIRECTIONS.get(relations[0]) not in PLACES.values():
             return None, after
         return Part("side", piece, place=DIRECTIONS[relations[0]], begins=begins, inverted=inverted), after
     part = Part("relation", piece, relations, objects, begins=begins, inverted=inverted, following=following)
@@ -193,6 +210,12 @@ def _no_thing(piece: Piece) -> bool:
     """Is it the picture, "left of the image", or what the text names elsewhere, "above the other"?"""
     bare = piece.article not in ("a", "an") and _one_word(piece)
     return bare and piece.text in lex.PICTURE | lex.NOT_THINGS
+
+
+def _corner(piece: Piece, of: Piece) -> bool:
+    """ "in the top right corner of the panel", which is the picture"""
+    corner = {"corner", "half", "edge"} & set(piece.text.split())
+    return bool(corner) and of.article == "the" and of.text in lex.HEADS and _one_word(of)
 
 
 def _one_word(piece: Piece) -> bool:

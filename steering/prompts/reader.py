@@ -84,7 +84,13 @@ def comma(mind: Mind, part: Part) -> Mind:
     """A comma or dash; the second one may end an aside: "the queen, gilded and immense, sits above"."""
     if mind.sentence.waiting_place and mind.clause.verb and not mind.clause.nearest:
         mind = mind.in_sentence(waiting_place=None)  # "the right side is dark, a violin"
+    outer = mind.sentence.outer
+    if outer and not mind.sentence.waiting:  # "behind the bar, above which hangs a clock, stands a cook"
+        return mind.wait(outer).in_sentence(outer=None, waited=None)
+    told = "which" in mind.clause.since_thing and finite(mind.clause.verb)
     mind = divide(mind, "comma")
+    if told:  # "a sign that reads so, a man below it"
+        mind = mind.in_clause(since_thing=mind.clause.since_thing - {"which"})
     clause = mind.clause
     before = clause.dash if part.kind == "dash" else clause.aside
     listed = clause.nearest is not None and clause.nearest.listed and before in clause.nearest.group
@@ -106,6 +112,7 @@ def verb(mind: Mind, text: str) -> Mind:
     # "a letter that she never opened is under the door", "people who are not eating sit there"
     ends = text in lex.BE or (clause.verb not in lex.BE and clause.verb and finite(text))
     return mind.in_clause(
+        preposition="" if clause.preposition == "to" else clause.preposition,  # "to reach a lamp"
         verb=text,
         negated=clause.negated and not ends,
         plural=clause.plural or "v" in kinds(text) or text in lex.PLURAL_BE,
@@ -145,15 +152,18 @@ def relation(mind: Mind, part: Part) -> Mind:
             nearest = mind.clause.nearest or mind.clause.old
             if nearest is None:
                 return note(mind, kind, preposition="")
+            mind = mind.in_sentence(outer=mind.sentence.waiting)
             return mind.wait(Statement(part.piece.start, part.relations, (nearest,)))
 
 
 def end_sentence(mind: Mind) -> Mind:
-    opening = mind.sentence.opening
+    opening, said = mind.sentence.opening, mind.sentence.said
     topic = opening.subjects[0] if opening else mind.sentence.first
     topic = None if topic and topic.noun in lex.PRONOUNS else topic
     topic = topic if topic and topic.article != "its" else mind.topic or topic
-    return mind._replace(topic=topic, sentence=Sentence(), clause=Clause())
+    ground = next(iter(mind.sentence.landmark), None)  # "to its left sits a cat; to its right a dog"
+    pair = (said.subjects[0], said.objects[0]) if said else mind.pair
+    return mind._replace(topic=topic, pair=pair, ground=ground, sentence=Sentence(), clause=Clause())
 
 
 # --- things ---------------------------------------------------------------------------------------------------------
@@ -164,6 +174,17 @@ def thing(mind: Mind, part: Part) -> Mind:
     clause, sentence, piece = mind.clause, mind.sentence, part.piece
     if piece.text in lex.STYLE and not piece.article:
         return mind.in_clause(since_thing=clause.since_thing | {"comma"})
+    in_hand = clause.preposition == "in" and piece.text in ("hand", "hands") and not piece.article
+    if (
+        in_hand
+        and clause.nearest
+        and clause.nearest in mind.lately[:1]
+        and mind.lately[1:]
+        and not clause.nearest.article
+        and "comma" in clause.since_relation
+    ):
+        holder = mind.lately[1]  # "a tailor stands on the left, scissors in hand"
+        return mind.in_clause(nearest=holder, free=holder, preposition="", since_thing=frozenset({"with"}))
     waiting = sentence.waiting if clause.verb or not clause.preposition else None
     waiting_place = sentence.waiting_place if not clause.preposition and not waiting else None
     if (waiting or waiting_place) and "comma" in clause.since_thing | clause.since_relation and _tag(part):
@@ -242,6 +263,7 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
     missing = (
         piece.article == "no"
         or piece.text in lex.NOBODY | lex.COUNTED
+        or piece.phrase.name.startswith(("nobody else", "nothing else"))
         or clause.preposition == "without"
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
@@ -253,6 +275,8 @@ def _holder(mind: Mind) -> tuple[Thing | None, str]:
     """What the thing that comes now hangs on, and by which preposition or verb."""
     clause = mind.clause
     holder = clause.free or clause.old
+    if clause.preposition == "of" and "comma" in clause.since_thing:
+        return None, ""  # "a photo, grainy, of a dog"
     if clause.preposition:
         return holder, clause.preposition
     if "whose" in clause.since_thing and not clause.verb:

@@ -23,7 +23,7 @@ from .forms import (
 )
 from .nouns import after_determiners, after_remark, last_words, phrase_end
 from .text import Text, text_of
-from .vocabulary import kinds, stems
+from .vocabulary import alive, kinds, one_thing, stems
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class _Splitter:
     def _verb(self) -> bool:
         i, text = self.i, self.text
         word, before = text.word(i), text.word(i - 1)
-        if not noun(text, i) or (before in lex.DETERMINERS and self._before() not in ("which", "pronoun")):
+        which = before in lex.DETERMINERS and not (before == "one" and "z" in kinds(word))  # "one sleeps"
+        if not noun(text, i) or (which and self._before() not in ("which", "pronoun")):
             return False
         named = named_after(text, i)
         placed = not named and (starts_place(text, i + 1) or place_follows(text, i + 1))
@@ -165,6 +166,8 @@ class _Splitter:
             or (is_verb(text, i) and not named and not (self._before() == "relation" and is_plural(word)))
             # "on the wall behind him hang saws"
             or (self._before() == "pronoun" and {"v", "m"} <= set(kinds(word)))
+            # "between them winds a river"
+            or (self._before() == "pronoun" and "z" in kinds(word) and text.word(i + 1) in ("a", "an", "the"))
             # "a girl feeding pigeons"
             or (kinds(word)[0] == "g" and self._before() in ("thing", "verb", "which"))
             or ({"g", "i"} <= set(kinds(word)) and self._before() == "verb" and is_plural(text.word(i + 1)))
@@ -175,6 +178,7 @@ class _Splitter:
             or (
                 stems(word) & lex.CARRYING
                 and word.endswith("ing")
+                and not one_thing(word, text.word(i + 1))
                 and self._before() in ("comma", "stop", "thing", "relation")
             )
             or (before in lex.PERFECT_BEFORE and "d" in kinds(word))
@@ -216,7 +220,8 @@ class _Splitter:
         if m := lex.SAYINGS.match(plain, start):
             self.i = text.index(self.i, m.end())
             return True
-        if m := lex.SURROUNDED.match(plain, start):
+        m = lex.SURROUNDED.match(plain, start)
+        if m and not (m[0] in ("rings", "ringing") and self._before() == "thing" and alive(self.pieces[-1].text)):
             return self._add_match("relation", m, relation="around")
         if m := lex.ROW.match(plain, start):
             return self._add_match("row", m, relation=lex.ROWS[" ".join(m["row"].split())])
@@ -349,6 +354,10 @@ class _Splitter:
             return True
         if m["colon"]:
             return self._before() in ("stop", "comma", "join")
+        row = not self.pieces or any(piece.kind == "side" for piece in self.pieces[:1])
+        article = self.text.word(self.text.index(self.i, m.end())) in ("a", "an")
+        if row and article and not m["part"] and self._before() in ("stop", "comma"):
+            return True  # "left a fern, centre a bonsai, right a cactus"
         if m.re is lex.LEFT_RIGHT and m["vertical"] and m["part"] and self._before() in ("comma", "thing"):
             return comes_last(self.text, m)  # "the moon, top right corner"
         turns = stems(self.text.word(self.i - 1)) & (lex.LOOKING | lex.MOVING | {"keep"})  # "the camera pans left"

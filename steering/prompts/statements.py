@@ -18,7 +18,7 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     second = objects.pop() if between and len(objects) > 1 else None
     last = second or objects[-1]
     rests, turned = bool({"on", "around"} & set(part.relations)), surrounded(part.piece)
-    subjects = () if part.inverted else _subjects(mind, part.begins, objects[0])
+    subjects = () if part.inverted or _aside(mind, part) else _subjects(mind, part.begins, objects[0])
     if rests:
         subjects = _resting(mind, part, subjects)
     nearest = clause.nearest
@@ -39,6 +39,11 @@ def to_thing(mind: Mind, part: Part) -> Mind:
     if part.begins:
         return mind.wait(statement)
     return hung(mind, last, part.relations[0]) if rests else mind
+
+
+def _aside(mind: Mind, part: Part) -> bool:
+    """ "a woman with a basket, and above her, a clock" """
+    return part.begins and part.following == "comma" and {"comma", "join"} <= mind.clause.since_thing
 
 
 def _closer(thing: Thing, part: Part) -> bool:
@@ -99,7 +104,7 @@ def _worn(mind: Mind, object: Thing, part: Part) -> bool:
 def to_pronoun(mind: Mind, part: Part) -> Mind:
     """ "with a cat on its left", "a lamp above it", "to its right stands a tree" """
     word = part.objects[0].text
-    subjects = () if part.inverted else _subjects_by_pronoun(mind, part.begins, word)
+    subjects = () if part.inverted or _aside(mind, part) else _subjects_by_pronoun(mind, part.begins, word)
     subject = subjects[0] if subjects else None
     objects = _meant_beside(mind, word, part.relations, subject)
     if subject and not objects and part.begins and part.following == "comma":
@@ -128,7 +133,8 @@ def _doubted(mind: Mind, statement: Statement, pronoun: str) -> Mind:
     sure = mind.sentence.landmark or "comma" not in clause.since_relation or finite(clause.verb) or len(wishes) != 1
     if not other or sure or "p" in kinds(statement.objects[0].noun) or not other.fits(pronoun):
         return mind
-    return mind._replace(doubts=(*mind.doubts, (wishes[0], replace(statement, objects=(other,)).wishes()[0])))
+    instead = replace(statement, objects=(other,)).wishes()
+    return mind._replace(doubts=(*mind.doubts, (wishes[0], instead[0]))) if instead else mind
 
 
 def to_each_other(mind: Mind, part: Part) -> Mind:
@@ -153,6 +159,7 @@ def meant(mind: Mind, pronoun: str, subject: Thing | None, *nearer: Thing | None
         mind.topic,
         mind.ground,
         *mind.held,
+        *mind.pair,
         mind.hero,
     )
     things = [thing for thing in topics if thing]
@@ -228,6 +235,8 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
     owner = subject.owner or (subject.holder if subject.hanging else None) if subject else None
     if subject and subject.apart and said and not landmark and said.subjects[0].fits(pronoun):
         return said.subjects[:1]  # "a ship lies in a bay, with gulls above it"
+    if pronoun in lex.PLURAL_PRONOUNS and "between" not in relations and len(landmark) > 1 and subject not in landmark:
+        return landmark  # "behind them hangs a tapestry, in front of them kneels a knight"
     if pronoun in lex.PLURAL_PRONOUNS and said and "between" not in relations and subject not in said.subjects:
         if len(said.subjects) > 1:
             return said.subjects
@@ -252,7 +261,15 @@ def _meant_beside(mind: Mind, pronoun: str, relations: tuple[str, ...], subject:
             return said.subjects[:1]  # "left of the chair is a table, and a pot stands on it"
         if pronoun in lex.NEUTER or opposite:
             return said.objects[:1]  # "a dog left of a tree and a cat right of it"
-    return meant(mind, pronoun, subject, *landmark, ground, owner)
+    things = meant(mind, pronoun, subject, *landmark, ground, owner)
+    if pronoun not in lex.PLURAL_PRONOUNS or "between" in relations or not things:
+        return things
+    if things[0].listed:
+        return things[0].together  # "A king and a queen stand there. A crowd waits below them."
+    if things[0].joined or not things[0].fits(pronoun):  # "a tree on the left, a house on the right, a moon above them"
+        pair = tuple(one.thing for one in mind.placed[-2:]) or mind.pair
+        return pair if len(pair) > 1 and subject not in pair else things
+    return things
 
 
 def _met(thing: Thing) -> bool:
@@ -266,6 +283,9 @@ def _between_them(mind: Mind, statement: Statement, subject: Thing | None) -> St
     """Two things that are joined, or else the last two: "on the left a cat, on the right a dog, between them" """
     thing = statement.objects[0]
     lately = [one for one in mind.lately if one is not subject]
+    placed = [one.thing for one in mind.placed if one.thing is not subject]
+    if thing in placed[-1:] and len(placed) > 1:
+        return replace(statement, objects=(placed[-2],), second=placed[-1])
     if thing.joined:
         return replace(statement, objects=(thing.joined,), second=thing)
     if not thing.plural and len(lately) > 1:

@@ -40,7 +40,7 @@ def kinds(word: str) -> str:
         return "a" if given[0] in "adgr" else given.replace("v", "").replace("z", "") or "n"
     if word.endswith("men") and len(word) > 5 and word not in ("specimen", "regimen", "abdomen"):
         return "sp"
-    if word.endswith(lex.ADJECTIVE_ENDINGS):
+    if word.endswith(lex.ADJECTIVE_ENDINGS) and not word.endswith("fish"):
         return "a"
     if word.endswith("ly") and len(word) > 4:
         return "r"
