@@ -2,10 +2,9 @@
 
 import re
 
-from ..relations import PLACES, RELATIONS
+from ..relations import PLACE_OF, PLACES, RELATIONS
 from ..words import Phrase, Wish
 from .checks import Parsed, checked
-from .places import NAME_OF_PLACE
 from .splitter import pieces
 
 PLACE_NAMES = tuple(PLACES)
@@ -69,8 +68,8 @@ def _place(text: str, where: str) -> str:
     """
     name = " ".join(text.lower().split())
     found = pieces(name if name.startswith(("in ", "on ", "at ")) else f"in the {name}")
-    if len(found) == 1 and found[0].kind == "side" and found[0].place in NAME_OF_PLACE:
-        return NAME_OF_PLACE[found[0].place]
+    if len(found) == 1 and found[0].kind == "side" and found[0].place in PLACE_OF:
+        return PLACE_OF[found[0].place]
     allowed = ", ".join(PLACE_NAMES[:-1]) + " or " + PLACE_NAMES[-1]
     raise ValueError(where + f'"{text}" is not a place. Use {allowed}.')
 

@@ -1,13 +1,11 @@
 """Words of place without an object: "on the left", "a bird above", "from left to right"."""
 
-from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACES, Direction
+from ..relations import DIRECTIONS, NAME_OF, NOWHERE, PLACE_OF, Direction
 from ..words import Phrase, Wish
 from . import lexicon as lex
 from .mind import Mind, Placed, Statement, Thing
 from .parts import Part
 from .vocabulary import alive, finite, stems
-
-NAME_OF_PLACE = {place: name for name, place in PLACES.items()}
 
 
 def adverb(mind: Mind, part: Part) -> Mind:
@@ -124,15 +122,13 @@ def pair_places(mind: Mind) -> Mind:
     held = [one for one in placed if one.holder]
     start, thing, where, holder, *_ = held[0] if held else Placed(0, Thing(Phrase("", (0, 0)), ""), NOWHERE)
     if holder and len(placed) == 1 and sum(map(abs, where)) == 1:  # "a bed with a lamp on the left"
-        doubt = Wish(thing.phrase, NAME_OF[where], holder.phrase), Wish(thing.phrase, NAME_OF_PLACE[where])
+        doubt = Wish(thing.phrase, NAME_OF[where], holder.phrase), Wish(thing.phrase, PLACE_OF[where])
         mind = mind._replace(doubts=(*mind.doubts, doubt))
         return mind.say(Statement(start, (NAME_OF[where],), (holder,), None, (thing,)))
     if len({one.holder for one in held}) > 1 or len(held) < len(placed):
         placed = tuple(one._replace(thing=one.holder or one.thing) for one in placed)
     places = (
-        (one.start, Wish(one.thing.phrase, NAME_OF_PLACE[one.place]))
-        for one in placed
-        if one.said and one.place in NAME_OF_PLACE
+        (one.start, Wish(one.thing.phrase, PLACE_OF[one.place])) for one in placed if one.said and one.place in PLACE_OF
     )
     mind = mind._replace(stated=(*mind.stated, *places))
     statements = []
