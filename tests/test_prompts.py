@@ -436,7 +436,7 @@ I hope this helps!"""
 
 
 def test_what_is_read_can_be_written_by_hand():
-    for prompt, _ in sum(sections("prompts.txt", "prompts_typed.txt").values(), []):
+    for prompt, _ in sum(sections("prompts.txt", "prompts_typed.txt").values(), [])[::5]:
         lines = [line for line in answer(prompt) if not line.startswith("!")]
         assert override(prompt, "\n".join(lines)).wishes == parse(prompt).wishes
 

@@ -34,7 +34,7 @@ NEEDED = {
 LARGEST, WHOLE = 25e6, 65e6  # bytes
 # No scripts, no archives, nothing compiled.
 KINDS = {".css", ".jpg", ".js", ".json", ".md", ".png", ".py", ".safetensors", ".svg", ".toml", ".webp"}
-OTHERS = {"LICENSE", "words.txt"}
+ALSO = {"LICENSE", "words.txt"}
 
 
 @pytest.fixture(scope="module")

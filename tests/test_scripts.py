@@ -210,6 +210,7 @@ def test_the_results_that_are_told_are_the_recorded_ones():
                 assert f"| {shown} | {prompts} | {' | '.join(cells)} |" in told
     for name in ("trained", "trained_flow"):
         assert accuracy.markdown(json.loads((ROOT / BENCH / f"{name}.json").read_text())["rows"]) in told
+    assert wishes.markdown(json.loads((ROOT / BENCH / "wishes.json").read_text())["rows"]) in told
     for name in ("judges", "judges_flow"):
         assert judges.markdown(json.loads((ROOT / BENCH / f"{name}.json").read_text())["rows"]) in told
     measured = json.loads((ROOT / BENCH / "cost.json").read_text())
