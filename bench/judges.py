@@ -10,6 +10,7 @@ own too.
 """
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--model", choices=MODELS, default="unet")
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     args = parser.parse_args(given)
-    command = " ".join(["python bench/judges.py", *given])
+    command = f"python bench/judges.py {shlex.join(given)}"
     bench = Bench(args.into, Steering(), args.steps, args.trained, args.model)
     judges = JUDGES | {path.stem: str(path) for path in args.trained}
     right: list[bool] = []

@@ -10,6 +10,7 @@ bench/wishes_trained.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable
 from itertools import pairwise
@@ -100,7 +101,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--model", choices=MODELS, default="unet")
     parser.add_argument("--trained", nargs="+", type=Path, default=[], metavar="FILE", help="other classifiers")
     args = parser.parse_args(given)
-    command = " ".join(["python bench/wishes.py", *given])
+    command = f"python bench/wishes.py {shlex.join(given)}"
     bench = Bench(args.into, Steering(), args.steps, args.trained, args.model)
     settings = {
         "seed": args.seed, "steps": args.steps, "cfg": CFG, "sampler": SAMPLER, "scheduler": bench.scheduler,

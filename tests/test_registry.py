@@ -116,7 +116,7 @@ def strangers(files: dict[str, bytes]) -> list[str]:
     paths = [PurePosixPath(name) for name in files]
     found = [f"{path}: nothing of this folder" for path in paths if path.parts[0] not in TOP]
     found += [
-        f"{path}: not this kind of file" for path in paths if path.suffix not in KINDS and path.name not in OTHERS
+        f"{path}: not this kind of file" for path in paths if path.suffix not in KINDS and path.name not in ALSO
     ]
     found += [f"{path}: development only" for path in paths if "test" in path.name or "detector" in path.name]
     found += [f"{path}: demo" for path in paths if path.parts[0] == "demo" and path.parts[1] != "weights"]
