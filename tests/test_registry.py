@@ -115,9 +115,7 @@ def strangers(files: dict[str, bytes]) -> list[str]:
     """What is wrong with the list of files."""
     paths = [PurePosixPath(name) for name in files]
     found = [f"{path}: nothing of this folder" for path in paths if path.parts[0] not in TOP]
-    found += [
-        f"{path}: not this kind of file" for path in paths if path.suffix not in KINDS and path.name not in ALSO
-    ]
+    found += [f"{path}: not this kind of file" for path in paths if path.suffix not in KINDS and path.name not in ALSO]
     found += [f"{path}: development only" for path in paths if "test" in path.name or "detector" in path.name]
     found += [f"{path}: demo" for path in paths if path.parts[0] == "demo" and path.parts[1] != "weights"]
     found += [f"{name}: too large" for name, content in files.items() if len(content) > LARGEST]
