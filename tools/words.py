@@ -157,7 +157,7 @@ def listed(folder: Path) -> dict[str, str]:
             found[form] = before[:1] + "d" + before[1:] if first else "d" + before
     for form, noun, *_ in rows(folder / "noun.exc"):
         usual = form.endswith("s") and "v" not in can.get(form[:-1], ())  # "leaves" might be of "leave"
-        if PLAIN.fullmatch(form) and not usual and met[noun]["n"]:
+        if PLAIN.fullmatch(form) and not usual and met[noun]["n"] and not form.endswith("ing"):  # it has "crying"
             verb = "z" if form.endswith("s") else ""
             found[form] = "s" + verb + "".join(letter for letter in found.get(noun, "") if letter in "bwpc")
     for name, _, _, pointers, *more in rows(folder / "index.noun"):

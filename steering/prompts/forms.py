@@ -137,7 +137,8 @@ def is_verb(text: Text, i: int, length: int = 0) -> bool:
     if "g" in can:
         if one_thing(word, text.word(i + 1)):
             return False  # "a hotel swimming pool"
-        if can[0] == "n" and not (headed and taking) and ("i" not in can or (length and not headed)):
+        acts = "a" in can and length > 0 and alive(before) and not named  # "a wolf howling"
+        if can[0] == "n" and not acts and not (headed and taking) and ("i" not in can or (length and not headed)):
             return False  # "a stone building"
         if not named:
             return True

@@ -268,6 +268,8 @@ def _new_thing(mind: Mind, part: Part, free: bool) -> Thing:
         or (clause.negated and (not clause.verb or clause.verb in lex.BE))
     )
     apart = clause.preposition == "with" and "comma" in clause.since_thing
+    if hangs == "with" and "side" in clause.since_thing and clause.nearest:
+        apart = apart or clause.nearest.apart  # ", with a tree on the left and a pond on the right"
     return Thing(piece.phrase, piece.text, piece.article, holder, hangs, apart, missing, clause.nearest, joined, listed)
 
 

@@ -314,7 +314,7 @@ class _Splitter:
             return True
         if not m["lead"] and before in lex.PERFECT_BEFORE:
             return False  # "the train has left"
-        if m["lead"] in (None, "from") and not self._stands_alone(m):
+        if m["lead"] == "from" or (m["lead"] is None and not self._stands_alone(m)):
             return False
         return self._add_match("side", m, place=place)
 
