@@ -9,9 +9,6 @@ lexicon.py holds the English of places; corrections.py reads wishes that are wri
 """
 
 from .checks import Parsed, checked
-from .corrections import override
-from .reader import read
-from .splitter import pieces
 
 __all__ = ["NOTHING", "Parsed", "override", "parse"]
 
@@ -22,6 +19,19 @@ NOTHING = (
 )
 
 
+# The English of all this is loaded when it is first read: it takes longer than the rest of the pack.
+
+
 def parse(prompt: str) -> Parsed:
     """The wishes that the prompt states, none for many a prompt. Never raises; takes time linear in its length."""
+    from .reader import read
+    from .splitter import pieces
+
     return checked(prompt, *read(pieces(prompt)))
+
+
+def override(prompt: str, lines: str) -> Parsed:
+    """The wishes of lines that are written by hand, as corrections.py reads them; raises ValueError as it does."""
+    from .corrections import override
+
+    return override(prompt, lines)
