@@ -323,22 +323,27 @@ def side_effects(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     return table
 
 
+def tabled(columns: Sequence[str], lines: Iterable[str]) -> str:
+    """A table in Markdown. lines: as they are written, with their bars."""
+    return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines]) + "\n"
+
+
 def kept_markdown(table: list[dict]) -> str:
     columns = ("method", "right plain", "still right", "untouched", "gradient steps", "colours apart", "wrong of all")
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines = []
     for r in table:
         lines.append(
             f"| {r['method']} | {r['right_plain']} | **{r['still_right']:.3f}** | {r['untouched']:.3f} "
             f"| {r['gradient_steps']:.1f} | {r['colours_apart']:.3f} "
             f"| {', '.join(f'{why}: {count}' for why, count in r['wrong'].items())} |"
         )
-    return "\n".join(lines) + "\n"
+    return tabled(columns, lines)
 
 
 def markdown(table: list[dict]) -> str:
     columns = ("task", "method", "n", "all objects", "relations right", "95%")
     columns += ("right where all objects", "time", "gradient steps")
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines = []
     for r in table:
         low, high = r["ci95"]
         lines.append(
@@ -346,7 +351,7 @@ def markdown(table: list[dict]) -> str:
             f"| {low:.3f}-{high:.3f} | {r['correct_where_present']:.3f} "
             f"| {r['time_ratio']:.2f}x ({r['seconds_per_image']:.2f} s) | {r['gradient_steps']:.1f} |"
         )
-    return "\n".join(lines) + "\n"
+    return tabled(columns, lines)
 
 
 def read(given: list[str]) -> tuple[argparse.Namespace, Steering]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import host  # noqa: F401  makes `comfy` importable
 
 import torch
-from accuracy import CONTROL, GEOMETRY, MODELS, OWN, UNIVERSAL, Bench, interval, prompts
+from accuracy import CONTROL, GEOMETRY, MODELS, OWN, UNIVERSAL, Bench, interval, prompts, tabled
 from learn_to_steer.nodes.judge import TARGET
 from learn_to_steer.steering.guidance import Steering
 from paths import BENCH, arguments
@@ -51,13 +51,13 @@ def rows(right: list[bool], sure: dict[str, list[float]]) -> list[dict]:
 
 def markdown(table: list[dict]) -> str:
     columns = ("judge", "n", "agrees", "95%", "takes wrong for right", "takes right for wrong", "order")
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines = []
     for r in table:
         lines.append(
             f"| {r['judge']} | {r['n']} | **{r['agrees']:.3f}** | {r['ci95'][0]:.3f}-{r['ci95'][1]:.3f} "
             f"| {r['takes_wrong_for_right']:.3f} | {r['takes_right_for_wrong']:.3f} | {r['order']:.3f} |"
         )
-    return "\n".join(lines) + "\n"
+    return tabled(columns, lines)
 
 
 def main(given: list[str] | None = None) -> None:

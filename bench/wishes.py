@@ -20,12 +20,10 @@ import host  # noqa: F401  makes `comfy` importable
 
 import numpy as np
 import torch
-from accuracy import CFG, GEOMETRY, MODELS, SAMPLER, UNIVERSAL, Bench, interval
-from detector import accuracy, find
+from accuracy import CFG, GEOMETRY, MODELS, SAMPLER, UNIVERSAL, Bench, interval, tabled
+from detector import accuracy
 from learn_to_steer.steering.guidance import Steering
-from learn_to_steer.steering.judge import judge
 from learn_to_steer.steering.losses.geometry import GeometryLoss
-from learn_to_steer.steering.prompts import parse
 from learn_to_steer.steering.relations import RELATIONS
 from paths import BENCH, WORK, arguments
 from scenes import KINDS, held_out, phrase
@@ -59,14 +57,6 @@ def sentence(relation: str, subject: str, *objects: str) -> str:
     return f"{subject} {PLACED.get(relation, relation)} {' and '.join(objects)}".rstrip()
 
 
-def judged(bench: Bench, picture: torch.Tensor, text: str) -> tuple[bool, bool]:
-    """Are all things there, and does all that is wished for hold?"""
-    (things,) = find(picture, bench.detector)
-    whole = 0, 0, picture.shape[2], picture.shape[1]
-    said = judge([thing.found() for thing in things.values()], parse(text).wishes, whole)
-    return all(verdict.there for verdict in said), all(verdict.granted for verdict in said)
-
-
 def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
     """One row a relation and method, from the single pictures' records."""
     table = []
@@ -84,11 +74,11 @@ def rows(done: dict[str, dict], methods: Iterable[str]) -> list[dict]:
 
 
 def markdown(table: list[dict]) -> str:
-    lines = ["| relation | method | n | all things | right | 95% |", "|---|---|---|---|---|---|"]
+    lines = []
     for r in table:
         right = f"**{r['right']:.3f}** | {r['ci95'][0]:.3f}-{r['ci95'][1]:.3f}"
         lines.append(f"| {r['relation']} | {r['method']} | {r['n']} | {r['all_things']:.3f} | {right} |")
-    return "\n".join(lines) + "\n"
+    return tabled(("relation", "method", "n", "all things", "right", "95%"), lines)
 
 
 def main(given: list[str] | None = None) -> None:
@@ -119,7 +109,7 @@ def main(given: list[str] | None = None) -> None:
                     key = f"{relation} {index} {method}"
                     if key not in done:
                         picture, _, _ = bench.picture(text, args.seed * 100000 + index, loss)
-                        there, right = judged(bench, picture, text)
+                        there, right = bench.judged(picture, text)
                         done[key] = {
                             "relation": relation, "method": method, "prompt": text, "there": there, "right": right,
                         }  # fmt: skip

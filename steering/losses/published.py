@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..maps import MapLayout, ModelLayers, noise_level
-from ..relations import NAME_OF, PLACES, RELATIONS
+from ..relations import NAME_OF, RELATIONS
 from ..words import Words
 from . import Moment, Score, files
 
@@ -30,8 +30,8 @@ def relation_of(label: str) -> str | None:
     """Our name of a relation that the authors call so; None for what is none of ours ("is")."""
     words = label.lower().replace("-", " ").replace("_", " ").split()
     name = " ".join(words)
-    if name in RELATIONS and name not in PLACES:  # their "left" is no place in the picture
-        return name if RELATIONS[name].things == 2 else None
+    if name in RELATIONS and RELATIONS[name].things == 2:  # their "left" is no place in the picture
+        return name
     if any(word not in WAYS and word not in FILLING for word in words):
         return None
     ways = [WAYS[word] for word in words if word in WAYS]

@@ -81,7 +81,7 @@ class WrittenOver(RuntimeError):
 @contextlib.contextmanager
 def saved_unwritten():
     """Autograd as it is, but for what is saved: it is known by its version, which writing changes, and the way back
-    raises WrittenOver. Inside another of these, and of `saved_before_writing`, there is nothing more to do."""
+    raises WrittenOver."""
     with torch.autograd.graph.saved_tensors_hooks(_with_version, _of_version):
         yield
 
